@@ -1,0 +1,247 @@
+"""The composition root: the one place where settings become live objects."""
+
+import os
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass, field
+from datetime import datetime
+from functools import cached_property, partial
+from typing import Any
+
+import structlog
+from sqlalchemy.exc import SQLAlchemyError
+
+from mailer import jobs
+from mailer.campaigns import actions as campaigns
+from mailer.campaigns.campaign import CampaignId
+from mailer.content.issue import Numbering, Publication
+from mailer.delivery import actions as delivery
+from mailer.delivery.dispatch import Dispatcher
+from mailer.delivery.engine import relay_from_url
+from mailer.delivery.journal import Journal
+from mailer.inbox.server import Inbox
+from mailer.kit import broker, clock, log, settings
+from mailer.kit.database import Database, is_current, upgrade
+from mailer.kit.errors import DibaoError, Misconfigured, Unavailable
+from mailer.kit.settings import Settings
+from mailer.kit.signing import Keyring
+from mailer.tracking.spool import Spool
+
+_log = structlog.get_logger()
+
+
+@dataclass
+class App:
+    """One process of one installation."""
+
+    settings: Settings
+    database: Database
+    keyring: Keyring
+    publication: Publication
+    spool: Spool
+    inbox: Inbox | None = None  # where the built-in one runs in this process
+    _worker: broker.EmbeddedWorker | None = None
+    _sweeper: "Sweeper | None" = None
+    _dispatcher: Dispatcher | None = None
+    _lock: threading.RLock = field(default_factory=threading.RLock)
+
+    @cached_property
+    def celery(self) -> Any:
+        """The Celery app: one task per job."""
+        bound = {
+            name: (job.queue, self._bound(name, job.run)) for name, job in jobs.JOBS.items()
+        }
+        return broker.build(self.settings.broker_url, bound)
+
+    @cached_property
+    def tools(self) -> jobs.Tools:
+        """What the jobs work with."""
+        return jobs.Tools(
+            settings=self.settings,
+            database=self.database,
+            publication=self.publication,
+            spool=self.spool,
+            dispatcher=self.dispatcher,
+            knock=lambda job, campaign: self.knock(job, campaign=campaign),
+        )
+
+    @property
+    def address_key(self) -> bytes:
+        """The key of hashed addresses: the oldest secret's, so that rotation keeps suppressions."""
+        return self.keyring.keys[-1]
+
+    @property
+    def sender(self) -> campaigns.Sender:
+        """Whom campaigns are from."""
+        own = self.publication
+        return campaigns.Sender(own.from_name or own.name, own.from_address, own.reply_to)
+
+    def now(self) -> datetime:
+        """The current time, aware, in UTC."""
+        return clock.now()
+
+    def knock(self, job: str, **ids: int) -> bool:
+        """Ask any worker to look now; False where the broker is away."""
+        return broker.knock(self.celery, job, **ids)
+
+    def dispatcher(self) -> Dispatcher:
+        """This process's dispatcher with its journal and relay, made at the first call."""
+        with self._lock:
+            if self._dispatcher is None:
+                self._dispatcher = _dispatcher(self)
+            return self._dispatcher
+
+    def ensure_schema(self) -> None:
+        """Bring an embedded installation's schema up to date; refuse to start on an old one."""
+        if self.settings.embedded:
+            upgrade(self.database)
+        elif not is_current(self.database):
+            raise Misconfigured("The database schema is not this version's: dibao db upgrade")
+
+    def launch(self, campaign: CampaignId) -> None:
+        """Prepare and send a campaign now. Raises CampaignAlreadyLaunched the second time."""
+        with self.database.transaction() as session:
+            campaigns.launch(session, campaign, now=self.now())
+        self.knock("campaign.prepare", campaign=campaign)
+
+    def resume(self, campaign: CampaignId) -> None:
+        """Go on with a paused campaign. Raises CampaignNotPaused."""
+        with self.database.transaction() as session:
+            campaigns.resume(session, campaign)
+        self.knock("campaign.send", campaign=campaign)
+
+    def cancel(self, campaign: CampaignId) -> None:
+        """Stop a campaign for good; people still open are skipped. Raises CampaignOver."""
+        with self.database.transaction() as session:
+            delivery.cancel(session, campaign, now=self.now())
+
+    @contextmanager
+    def working(self) -> Iterator[None]:
+        """While inside, an embedded installation works in this process; others have workers."""
+        if not self.settings.embedded:
+            yield
+            return
+        self.start_inbox()
+        self.start_worker()
+        try:
+            yield
+        finally:
+            self.stop()
+
+    def start_inbox(self) -> None:
+        """Open the built-in inbox, unless mail goes elsewhere or another process has it open."""
+        if self.inbox is not None or not self.settings.smtp_url.startswith("inbox:"):
+            return
+        own = self.settings
+        inbox = Inbox(own.inbox_host, own.inbox_port, own.data_dir / "inbox")
+        with suppress(Unavailable):
+            inbox.start()
+            self.inbox = inbox
+
+    def start_worker(self) -> None:
+        """Start the embedded worker and the sweep."""
+        self._worker = broker.EmbeddedWorker(self.celery)
+        self._worker.start()
+        self.start_sweeper()
+
+    def start_sweeper(self) -> None:
+        """Look for due work every few seconds, in a thread."""
+        self._sweeper = Sweeper(partial(jobs.sweep, self.tools), self.settings.sweep)
+        self._sweeper.start()
+
+    def stop(self) -> None:
+        """End what was started here: letters on the wire are finished, leases given back."""
+        if self._dispatcher is not None:
+            self._dispatcher.stop()
+        if self._sweeper is not None:
+            self._sweeper.stop()
+        if self._worker is not None:
+            self._worker.stop()
+        if self._dispatcher is not None:
+            self._dispatcher.close()
+            self._dispatcher = None
+        if self.inbox is not None:
+            self.inbox.stop()
+            self.inbox = None
+
+    def after_fork(self) -> None:
+        """Forget what a child must not share with its parent: connections, journal, locks."""
+        self.database.forget()
+        self._lock = threading.RLock()
+        self._dispatcher = None
+        self._sweeper = None
+
+    def _bound(self, name: str, run: Callable[..., object]) -> Callable[..., None]:
+        def task(**ids: int) -> None:
+            try:
+                run(self.tools, **ids)
+            except (DibaoError, SQLAlchemyError) as failed:
+                _log.exception("job failed; the sweep will look again", job=name, why=str(failed))
+
+        task.__name__ = name.replace(".", "_")
+        return task
+
+
+class Sweeper:
+    """Calls an action every few seconds in a thread; a failed turn is logged, the next one comes."""
+
+    def __init__(self, act: Callable[[], object], seconds: float) -> None:
+        self._act = act
+        self._seconds = seconds
+        self._stopped = threading.Event()
+        self._thread = threading.Thread(target=self._run, name="sweep", daemon=True)
+
+    def start(self) -> None:
+        """Start, with a first turn at once."""
+        self._thread.start()
+
+    def stop(self) -> None:
+        """Stop after the turn that is running."""
+        self._stopped.set()
+        self._thread.join()
+
+    def _run(self) -> None:
+        while not self._stopped.is_set():
+            try:
+                self._act()
+            except (DibaoError, SQLAlchemyError):
+                _log.exception("sweep failed; trying again")
+            self._stopped.wait(self._seconds)
+
+
+def compose(chosen: Settings) -> App:
+    """The application for these settings; nothing is opened yet."""
+    log.configure(chosen.log_format, chosen.log_level)
+    app = App(
+        settings=chosen,
+        database=Database(chosen.database),
+        keyring=Keyring.of(*chosen.secrets),
+        publication=publication(chosen),
+        spool=Spool(chosen.data_dir / "spool"),
+    )
+    os.register_at_fork(after_in_child=app.after_fork)
+    return app
+
+
+def publication(chosen: Settings) -> Publication:
+    """The publication as the settings describe it."""
+    return Publication(
+        name=chosen.publication,
+        tagline=chosen.tagline,
+        timezone=chosen.timezone,
+        from_name=chosen.from_name or chosen.publication,
+        from_address=chosen.from_address,
+        reply_to=chosen.reply_to,
+        postal_address=chosen.postal_address,
+        numbering=Numbering.ISSUE,
+    )
+
+
+def worker() -> Any:
+    """The Celery app of a worker process, composed from the environment: see worker.py."""
+    app = compose(settings.read(os.environ))
+    app.ensure_schema()
+    broker.on_worker_ready(app.start_sweeper)
+    broker.on_worker_shutdown(app.stop)
+    return app.celery

@@ -1,0 +1,59 @@
+"""Tables of the campaigns: `campaign`, `edition`."""
+
+from datetime import datetime
+
+from sqlalchemy import JSON, ForeignKey, Text, UniqueConstraint
+from sqlalchemy.orm import Mapped, mapped_column
+
+from mailer.kit.database import Base, Moment
+
+
+class CampaignRow(Base):
+    """`campaign`: a state machine."""
+
+    __tablename__ = "campaign"
+
+    id: Mapped[int] = mapped_column(primary_key=True)
+    name: Mapped[str] = mapped_column(Text)
+    issue_id: Mapped[int] = mapped_column(ForeignKey("issue.id"))
+    issue_revision: Mapped[int]
+    issue_hash: Mapped[str] = mapped_column(Text)
+    mode: Mapped[str] = mapped_column(Text)
+    segments: Mapped[list[str]] = mapped_column(JSON)
+    state: Mapped[str] = mapped_column(Text, index=True)
+    subject: Mapped[str] = mapped_column(Text)
+    preheader: Mapped[str] = mapped_column(Text, default="")
+    from_name: Mapped[str] = mapped_column(Text)
+    from_address: Mapped[str] = mapped_column(Text)
+    reply_to: Mapped[str] = mapped_column(Text, default="")
+    tracking: Mapped[int] = mapped_column(default=3)
+    scheduled_for: Mapped[datetime | None] = mapped_column(Moment)
+    send_not_after: Mapped[datetime | None] = mapped_column(Moment)
+    frozen_at: Mapped[datetime | None] = mapped_column(Moment)
+    started_at: Mapped[datetime | None] = mapped_column(Moment)
+    finished_at: Mapped[datetime | None] = mapped_column(Moment)
+    reason: Mapped[str] = mapped_column(Text, default="")
+    stop_epoch: Mapped[int] = mapped_column(default=0)
+    candidate_count: Mapped[int] = mapped_column(default=0)
+    excluded_count: Mapped[int] = mapped_column(default=0)
+    audience_count: Mapped[int] = mapped_column(default=0)
+    uncertain_count: Mapped[int] = mapped_column(default=0)
+    created_at: Mapped[datetime] = mapped_column(Moment)
+
+
+class EditionRow(Base):
+    """`edition`: a frozen artifact, one per campaign, set of segments and tracking level."""
+
+    __tablename__ = "edition"
+    __table_args__ = (UniqueConstraint("campaign_id", "mask", "tracking"),)
+
+    id: Mapped[int] = mapped_column(primary_key=True)
+    campaign_id: Mapped[int] = mapped_column(ForeignKey("campaign.id"), index=True)
+    mask: Mapped[int]  # bit n: segment n of the campaign
+    segments: Mapped[list[str]] = mapped_column(JSON)
+    tracking: Mapped[int]
+    artifact: Mapped[str] = mapped_column(Text)  # rendering.edition.Edition as JSON
+    sha256: Mapped[str] = mapped_column(Text)
+    html_bytes: Mapped[int]
+    text_bytes: Mapped[int]
+    created_at: Mapped[datetime] = mapped_column(Moment)

@@ -1,0 +1,256 @@
+"""`dibao campaign`: what goes to whom, and when."""
+
+from datetime import datetime
+from typing import Annotated
+from zoneinfo import ZoneInfo
+
+import typer
+from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
+
+from mailer.app import App
+from mailer.campaigns import actions, queries
+from mailer.campaigns.campaign import Campaign, CampaignId, Mode, State, Tracking
+from mailer.cli.terminal import application, emit, err, out, table
+from mailer.content import queries as content
+from mailer.delivery import queries as delivery
+from mailer.kit.errors import Invalid
+from mailer.reports import explain as explanations
+from subscribers import queries as subscribers
+from subscribers.address import EmailAddress
+
+app = typer.Typer(help="What goes to whom, and when.", no_args_is_help=True)
+
+Json = Annotated[bool, typer.Option("--json", help="Print JSON on standard output.")]
+Number = Annotated[int, typer.Argument(help="The campaign's number.", metavar="ID")]
+POLL = 0.5  # seconds between two looks at a sending campaign
+
+
+class MomentInvalid(Invalid):
+    """A moment looks like 2026-11-23T09:00 or 2026-11-23T09:00+01:00."""
+
+
+@app.command()
+def create(
+    issue: Annotated[str, typer.Argument(help="The approved issue: its number or its slug.")],
+    segment: Annotated[
+        list[str] | None, typer.Option(help="A segment's key; repeat it. Default: the issue's.")
+    ] = None,
+    per_segment: Annotated[
+        bool, typer.Option("--per-segment", help="One campaign per segment, not one mail for all.")
+    ] = False,
+    tracking: Annotated[str, typer.Option(help="none, opens, clicks or all.")] = "all",
+    as_json: Json = False,
+) -> None:
+    """Draft a campaign for an approved issue."""
+    house = application()
+    with house.database.transaction() as session:
+        identity = content.identify(session, issue)
+        stored = content.issue(session, identity)
+        keys = tuple(segment or stored.issue.segments)
+        subscribers.require_segments(session, keys)
+        numbers = actions.create(
+            session,
+            identity,
+            segments=keys,
+            sender=house.sender,
+            now=house.now(),
+            mode=Mode.PER_SEGMENT if per_segment else Mode.MERGED,
+            tracking=_tracking(tracking),
+        )
+        drafted = [queries.campaign(session, number) for number in numbers]
+    emit(drafted, as_json=as_json, show=lambda: _show_list(drafted))
+
+
+@app.command("list")
+def list_(as_json: Json = False) -> None:
+    """All campaigns, newest first."""
+    with application().database.reading() as session:
+        found = list(queries.campaigns(session))
+    emit(found, as_json=as_json, show=lambda: _show_list(found))
+
+
+@app.command()
+def schedule(
+    number: Number,
+    at: Annotated[str, typer.Argument(help="2026-11-23T09:00, in DIBAO_TIMEZONE unless it says.")],
+    as_json: Json = False,
+) -> None:
+    """Send a campaign at a moment."""
+    house = application()
+    moment = _moment(at, house.settings.timezone)
+    with house.database.transaction() as session:
+        actions.schedule(session, CampaignId(number), moment, now=house.now())
+    _said(house, number, as_json=as_json)
+
+
+@app.command()
+def send(
+    number: Number,
+    wait: Annotated[
+        bool, typer.Option("--wait/--no-wait", help="Stay and show the progress.")
+    ] = True,
+    as_json: Json = False,
+) -> None:
+    """Send a campaign now. Without a running worker this process does the work itself."""
+    house = application()
+    with house.working():
+        house.launch(CampaignId(number))
+        if wait:
+            _watch(house, CampaignId(number))
+    _said(house, number, as_json=as_json)
+
+
+@app.command()
+def watch(number: Number) -> None:
+    """Show a campaign's progress until it is over; interrupting it stops nothing."""
+    _watch(application(), CampaignId(number))
+
+
+@app.command()
+def pause(number: Number, as_json: Json = False) -> None:
+    """Hand out no more; each connection ends the letter it is in."""
+    house = application()
+    with house.database.transaction() as session:
+        actions.pause(session, CampaignId(number))
+    _said(house, number, as_json=as_json)
+
+
+@app.command()
+def resume(number: Number, as_json: Json = False) -> None:
+    """Go on where it paused."""
+    house = application()
+    house.resume(CampaignId(number))
+    _said(house, number, as_json=as_json)
+
+
+@app.command()
+def cancel(
+    number: Number,
+    yes: Annotated[bool, typer.Option("--yes", help="Do not ask.")] = False,
+    as_json: Json = False,
+) -> None:
+    """Stop for good; what was sent stays sent."""
+    if not yes:
+        typer.confirm(f"Cancel campaign {number} for good?", abort=True, err=True)
+    house = application()
+    house.cancel(CampaignId(number))
+    _said(house, number, as_json=as_json)
+
+
+@app.command()
+def status(number: Number, as_json: Json = False) -> None:
+    """Where a campaign stands."""
+    _said(application(), number, as_json=as_json)
+
+
+@app.command()
+def verify(number: Number, as_json: Json = False) -> None:
+    """Check the sums of a campaign; exit code 1 where one does not hold."""
+    with application().database.reading() as session:
+        found = delivery.verify(session, CampaignId(number))
+
+    def show() -> None:
+        for name, value in found.sums.items():
+            out.print(f"{name:<12} {value:>10,}")
+        for breach in found.breaches:
+            out.print(f"[red]breach[/red]: {breach}")
+        out.print("The sum holds." if found.holds else "[red]The sum does not hold.[/red]")
+
+    emit(found, as_json=as_json, show=show)
+    if not found.holds:
+        raise typer.Exit(1)
+
+
+@app.command()
+def explain(
+    number: Number,
+    recipient: Annotated[str, typer.Option(help="An address: what does this person get, and why?")],
+    as_json: Json = False,
+) -> None:
+    """Why somebody gets this mail, or does not, and what became of it."""
+    house = application()
+    with house.database.reading() as session:
+        found = explanations.explain(session, CampaignId(number), EmailAddress.parse(recipient))
+
+    def show() -> None:
+        for sentence in found.sentences:
+            out.print(f"- {sentence}")
+        for item in found.items:
+            out.print(f"    {item}")
+
+    emit(found, as_json=as_json, show=show)
+
+
+@app.command()
+def preview(number: Number, as_json: Json = False) -> None:
+    """Who would get which edition if it were sent now; who is left out, by reason."""
+    with application().database.reading() as session:
+        found = explanations.preview(session, CampaignId(number))
+
+    def show() -> None:
+        rows = [(", ".join(e.segments), e.people, len(e.items)) for e in found.editions]
+        table(("segments", "people", "items"), rows, title="Editions")
+        if found.excluded:
+            table(("left out", "people"), sorted(found.excluded.items()))
+        out.print(f"{found.audience:,} of {found.candidates:,} people would get one mail each.")
+
+    emit(found, as_json=as_json, show=show)
+
+
+def _said(house: App, number: int, *, as_json: bool) -> None:
+    with house.database.reading() as session:
+        campaign = queries.campaign(session, CampaignId(number))
+        progress = delivery.progress(session, CampaignId(number))
+
+    def show() -> None:
+        why = f" ({campaign.reason})" if campaign.reason else ""
+        out.print(f"[bold]{campaign.id}[/bold] {campaign.name}: {campaign.state}{why}")
+        if campaign.scheduled_for:
+            out.print(f"scheduled for {campaign.scheduled_for.isoformat()}")
+        if campaign.frozen_at:
+            table(("audience", *progress.sums), [(progress.audience, *progress.sums.values())])
+
+    emit({"campaign": campaign, "progress": progress}, as_json=as_json, show=show)
+
+
+def _watch(house: App, number: CampaignId) -> None:
+    columns = (TextColumn("{task.description}"), BarColumn(), TextColumn("{task.completed:,.0f}"))
+    bar = Progress(*columns, TextColumn("of {task.total:,.0f}"), TimeRemainingColumn(), console=err)
+    with bar:
+        line = bar.add_task("preparing", total=None)
+        while True:
+            with house.database.reading() as session:
+                campaign = queries.campaign(session, number)
+                progress = delivery.progress(session, number)
+            bar.update(
+                line,
+                description=str(campaign.state),
+                total=progress.audience or 1,
+                completed=progress.settled,
+            )
+            if campaign.is_over or campaign.state in {State.PAUSED, State.DRAFT, State.MISSED}:
+                return
+            house.pause(POLL)
+
+
+def _show_list(campaigns: list[Campaign]) -> None:
+    if not campaigns:
+        out.print("No campaigns yet; `dibao campaign create ISSUE` drafts one.")
+        return
+    rows = [(c.id, c.name, ", ".join(c.segments), c.state, c.audience_count) for c in campaigns]
+    table(("id", "name", "segments", "state", "audience"), rows)
+
+
+def _tracking(word: str) -> int:
+    try:
+        return Tracking.parse(word)
+    except ValueError as unknown:
+        raise typer.BadParameter(str(unknown), param_hint="--tracking") from unknown
+
+
+def _moment(text: str, zone: str) -> datetime:
+    try:
+        moment = datetime.fromisoformat(text)
+    except ValueError as malformed:
+        raise MomentInvalid(f"{text!r} is no moment; write 2026-11-23T09:00") from malformed
+    return moment if moment.tzinfo else moment.replace(tzinfo=ZoneInfo(zone))

@@ -1,0 +1,85 @@
+"""What all commands share: the application, output for people or programs, errors as exit codes."""
+
+import json
+import os
+import sys
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import asdict, is_dataclass
+from datetime import date, datetime
+from functools import cache
+from typing import Any
+
+from rich.console import Console
+from rich.table import Table
+
+from mailer.app import App, compose
+from mailer.kit import errors, settings
+
+EXIT: tuple[tuple[type[errors.DibaoError], int], ...] = (
+    (errors.Misconfigured, 3),
+    (errors.NotFound, 4),
+    (errors.Conflict, 5),
+    (errors.Unavailable, 6),
+)
+"""Kinds of refusal and their exit codes; any other refusal is 1, wrong usage 2, partly done 7."""
+
+out = Console(highlight=False, soft_wrap=True)
+err = Console(stderr=True, highlight=False, soft_wrap=True)
+
+
+@cache
+def application() -> App:
+    """The application as the environment describes it, its schema checked."""
+    app = compose(settings.read(os.environ))
+    app.ensure_schema()
+    return app
+
+
+def emit(value: object, *, as_json: bool, show: Callable[[], None]) -> None:
+    """Print the value as JSON on standard output, or show it to a person."""
+    if as_json:
+        sys.stdout.write(json.dumps(plain(value), ensure_ascii=False, indent=2) + "\n")
+    else:
+        show()
+
+
+def table(columns: Sequence[str], rows: Iterable[Sequence[object]], *, title: str = "") -> None:
+    """Print rows under columns; numbers stand to the right."""
+    grid = Table(title=title or None, title_justify="left", header_style="bold", box=None)
+    lines = [[_cell(value) for value in row] for row in rows]
+    for n, column in enumerate(columns):
+        numeric = bool(lines) and all(_is_number(line[n]) for line in lines)
+        grid.add_column(column, justify="right" if numeric else "left", overflow="fold")
+    for line in lines:
+        grid.add_row(*line)
+    out.print(grid)
+
+
+def plain(value: object) -> Any:
+    """The value in JSON's own types: values as objects, moments as ISO 8601."""
+    if is_dataclass(value) and not isinstance(value, type):
+        return plain(asdict(value))
+    if isinstance(value, Mapping):
+        return {str(key): plain(one) for key, one in value.items()}
+    if isinstance(value, list | tuple | set | frozenset):
+        return [plain(one) for one in value]
+    if isinstance(value, datetime | date):
+        return value.isoformat()
+    return value
+
+
+def exit_code(refusal: errors.DibaoError) -> int:
+    """What a refusal is to the shell."""
+    return next((code for kind, code in EXIT if isinstance(refusal, kind)), 1)
+
+
+def _cell(value: object) -> str:
+    if value is None:
+        return "-"
+    if isinstance(value, datetime):
+        return value.strftime("%Y-%m-%d %H:%M:%S %Z")
+    return f"{value:,}" if isinstance(value, int) else str(value)
+
+
+def _is_number(text: str) -> bool:
+    return text.replace(",", "").replace(".", "").replace(" %", "").isdecimal() or text == "-"

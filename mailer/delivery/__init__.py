@@ -1,0 +1,1 @@
+"""Each edition out of the door, once."""

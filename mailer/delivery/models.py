@@ -1,0 +1,130 @@
+"""Tables of the delivery: `audience`, `batch`, `delivery`, `attempt`, `resolution`, `worker`.
+
+`audience` (once frozen), `delivery`, `attempt` and `resolution` are insert-only: a trigger refuses
+UPDATE and DELETE. They hold ids, never addresses.
+"""
+
+from datetime import datetime
+
+from sqlalchemy import ForeignKey, Index, Text, text
+from sqlalchemy.orm import Mapped, mapped_column
+
+from mailer.kit.database import Base, Moment
+
+
+class AudienceRow(Base):
+    """`audience`: one row per campaign and subscriber; those left out carry the reason."""
+
+    __tablename__ = "audience"
+    __table_args__ = (
+        Index("ix_audience_place", "campaign_id", "batch", "position"),
+        Index(  # one mail per mailbox, even with two rows for it
+            "uq_audience_address",
+            "campaign_id",
+            "address_key",
+            unique=True,
+            sqlite_where=text("excluded IS NULL"),
+            postgresql_where=text("excluded IS NULL"),
+        ),
+    )
+
+    campaign_id: Mapped[int] = mapped_column(ForeignKey("campaign.id"), primary_key=True)
+    subscriber_id: Mapped[int] = mapped_column(ForeignKey("subscriber.id"), primary_key=True)
+    address_key: Mapped[str] = mapped_column(Text)  # keyed hash of the address
+    edition_id: Mapped[int | None] = mapped_column(ForeignKey("edition.id"))
+    lane: Mapped[str | None] = mapped_column(Text)
+    batch: Mapped[int | None]  # number of the first batch; later ones stand in `attempt`
+    position: Mapped[int | None]  # in the batch, from 1
+    excluded: Mapped[str | None] = mapped_column(Text)  # reason
+
+
+class BatchRow(Base):
+    """`batch`: what a worker leases."""
+
+    __tablename__ = "batch"
+    __table_args__ = (Index("ix_batch_due", "state", "not_before"),)
+
+    campaign_id: Mapped[int] = mapped_column(ForeignKey("campaign.id"), primary_key=True)
+    number: Mapped[int] = mapped_column(primary_key=True)
+    edition_id: Mapped[int] = mapped_column(ForeignKey("edition.id"))
+    lane: Mapped[str] = mapped_column(Text)
+    attempt: Mapped[int] = mapped_column(default=1)  # which try of its people this is, from 1
+    not_before: Mapped[datetime] = mapped_column(Moment)
+    size: Mapped[int]
+    state: Mapped[str] = mapped_column(Text, default="open")  # open, done
+    epoch: Mapped[int] = mapped_column(default=0)  # leases so far
+    worker: Mapped[str | None] = mapped_column(Text)
+    lease_until: Mapped[datetime | None] = mapped_column(Moment)
+    chunks_started: Mapped[int] = mapped_column(default=0)
+    chunks_flushed: Mapped[int] = mapped_column(default=0)
+    started_to: Mapped[int] = mapped_column(default=0)  # highest position of a started chunk
+    deaths: Mapped[int] = mapped_column(default=0)
+
+
+class DeliveryRow(Base):
+    """`delivery`: the result for one recipient, at most one."""
+
+    __tablename__ = "delivery"
+
+    campaign_id: Mapped[int] = mapped_column(ForeignKey("campaign.id"), primary_key=True)
+    subscriber_id: Mapped[int] = mapped_column(ForeignKey("subscriber.id"), primary_key=True)
+    outcome: Mapped[str] = mapped_column(Text)  # accepted refused skipped expired uncertain
+    code: Mapped[int | None]
+    enhanced: Mapped[str] = mapped_column(Text, default="")
+    reply: Mapped[str] = mapped_column(Text, default="")  # the recipient's address cut out
+    reason: Mapped[str] = mapped_column(Text, default="")  # cause of a refusal, why skipped
+    relay: Mapped[str] = mapped_column(Text, default="")
+    worker: Mapped[str] = mapped_column(Text, default="")
+    batch: Mapped[int | None]
+    epoch: Mapped[int | None]
+    chunk: Mapped[int | None]
+    at: Mapped[datetime] = mapped_column(Moment)
+    evidence: Mapped[str] = mapped_column(Text, default="")
+
+
+class AttemptRow(Base):
+    """`attempt`: one try that was deferred, and the later batch it goes to."""
+
+    __tablename__ = "attempt"
+    __table_args__ = (Index("ix_attempt_place", "campaign_id", "batch", "position"),)
+
+    campaign_id: Mapped[int] = mapped_column(ForeignKey("campaign.id"), primary_key=True)
+    subscriber_id: Mapped[int] = mapped_column(ForeignKey("subscriber.id"), primary_key=True)
+    number: Mapped[int] = mapped_column(primary_key=True)  # of the try, from 1
+    code: Mapped[int | None]
+    enhanced: Mapped[str] = mapped_column(Text, default="")
+    reply: Mapped[str] = mapped_column(Text, default="")
+    worker: Mapped[str] = mapped_column(Text, default="")
+    at: Mapped[datetime] = mapped_column(Moment)
+    first_tried: Mapped[datetime] = mapped_column(Moment)
+    batch: Mapped[int]  # the later batch
+    position: Mapped[int]
+
+
+class ResolutionRow(Base):
+    """`resolution`: what was learnt later about an uncertain letter."""
+
+    __tablename__ = "resolution"
+
+    campaign_id: Mapped[int] = mapped_column(ForeignKey("campaign.id"), primary_key=True)
+    subscriber_id: Mapped[int] = mapped_column(ForeignKey("subscriber.id"), primary_key=True)
+    number: Mapped[int] = mapped_column(primary_key=True)
+    outcome: Mapped[str] = mapped_column(Text)  # accepted refused resend abandoned
+    evidence: Mapped[str] = mapped_column(Text)
+    actor: Mapped[str] = mapped_column(Text)
+    at: Mapped[datetime] = mapped_column(Moment)
+
+
+class WorkerRow(Base):
+    """`worker`: who is, or was, sending."""
+
+    __tablename__ = "worker"
+
+    id: Mapped[str] = mapped_column(Text, primary_key=True)
+    host: Mapped[str] = mapped_column(Text)
+    boot_id: Mapped[str] = mapped_column(Text)
+    pid: Mapped[int]
+    journal: Mapped[str] = mapped_column(Text)
+    version: Mapped[str] = mapped_column(Text)
+    started_at: Mapped[datetime] = mapped_column(Moment)
+    heartbeat_at: Mapped[datetime] = mapped_column(Moment)

@@ -1,0 +1,1 @@
+"""Sample issues and synthetic people."""

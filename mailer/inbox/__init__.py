@@ -1,0 +1,1 @@
+"""Where mail lands in a demo or a rehearsal."""

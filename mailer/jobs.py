@@ -1,0 +1,193 @@
+"""The whole flow on one page: every background job, its queue, the action it calls.
+
+    launch ──knock──► prepare ──knock──► send … send ──► close
+                         ▲                 ▲
+    sweep, every few seconds: what is due and was not knocked for
+    count: hits from the spool into events and rollups
+
+A knock may be lost, late or doubled: each job looks in the database first what there is to do.
+"""
+
+import contextlib
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+
+import structlog
+from sqlalchemy.orm import Session
+
+from mailer.campaigns import actions as campaigns
+from mailer.campaigns import queries as campaign_queries
+from mailer.campaigns.campaign import (
+    Campaign,
+    CampaignAlreadyLaunched,
+    CampaignId,
+    State,
+)
+from mailer.content import queries as content
+from mailer.content.issue import Issue, Publication
+from mailer.delivery import audience
+from mailer.delivery import queries as delivery_queries
+from mailer.delivery.dispatch import Dispatcher
+from mailer.kit import clock
+from mailer.kit.database import Database, try_lock
+from mailer.kit.errors import DibaoError
+from mailer.kit.settings import Settings
+from mailer.rendering.edition import Edition
+from mailer.rendering.render import render
+from mailer.reports import actions as reports
+from mailer.tracking import actions as tracking
+from mailer.tracking.spool import Spool
+
+KNOCKS = 32
+"""The most knocks for one campaign at once: enough for as many worker processes."""
+
+_SWEEP_LOCK = 4472  # any number, the same in every worker
+_log = structlog.get_logger()
+
+
+@dataclass(frozen=True, slots=True)
+class Tools:
+    """What the jobs work with; made once by `mailer.app`."""
+
+    settings: Settings
+    database: Database
+    publication: Publication
+    spool: Spool
+    dispatcher: Callable[[], Dispatcher]  # of this process, made at the first call
+    knock: Callable[[str, int], bool]  # job, campaign: False where the broker is away
+
+
+def prepare(tools: Tools, campaign: int) -> None:
+    """Render the editions an audience needs, freeze it, start sending: all or nothing.
+
+    A crash anywhere leaves the campaign "preparing", and the sweep begins again. An issue that
+    cannot be rendered sends its campaign back to the draft, with the reason.
+    """
+    identity = CampaignId(campaign)
+    with tools.database.reading() as session:
+        found = campaign_queries.campaign(session, identity)
+        if found.state is not State.PREPARING:
+            return
+        issue = content.revision(session, found.issue, found.issue_revision)
+        needed = delivery_queries.needed(session, identity)
+    try:
+        editions = {
+            (mask, level): _edition(tools, found, issue, mask, level) for mask, level, _ in needed
+        }
+    except DibaoError as refused:
+        with tools.database.transaction() as session:
+            campaigns.hand_back(session, identity, reason=str(refused))
+        _log.warning("campaign cannot be rendered", campaign=campaign, reason=refused.code)
+        return
+    batches = _freeze(tools, found, editions)
+    for _ in range(min(batches, KNOCKS)):
+        tools.knock("campaign.send", campaign)
+
+
+def send(tools: Tools, campaign: int) -> None:
+    """Work the campaign's due batches for a while; knock again if some are left."""
+    if tools.dispatcher().work(CampaignId(campaign)).more_due:
+        tools.knock("campaign.send", campaign)
+
+
+def count(tools: Tools) -> int:
+    """Load spooled hits, count them in the same transaction; how many events were new."""
+    new = 0
+    for part in tools.spool.ready():
+        with tools.database.transaction() as session:
+            events = tracking.load(session, part.hits)
+            reports.count(session, events)
+            new += len(events)
+        part.done()
+    return new
+
+
+def sweep(tools: Tools) -> None:
+    """Find what is due and was not knocked for. Any number of workers may run this."""
+    now = clock.now()
+    with tools.database.transaction() as session:
+        if not try_lock(session, _SWEEP_LOCK):
+            return
+        for identity in campaign_queries.due(session, now):
+            if not campaigns.miss(session, identity, now=now):
+                _launch_scheduled(session, identity)
+        preparing = campaign_queries.campaigns(session, states=(State.PREPARING,))
+    for found in preparing:
+        _run_or_knock(tools, "campaign.prepare", found.id)
+    for identity in tools.dispatcher().sweep():
+        _run_or_knock(tools, "campaign.send", identity)
+    count(tools)
+
+
+@dataclass(frozen=True, slots=True)
+class Job:
+    """A background action by name."""
+
+    queue: str
+    run: Callable[..., object]
+
+
+JOBS: Mapping[str, Job] = {
+    "campaign.prepare": Job("bulk", prepare),
+    "campaign.send": Job("bulk", send),
+    "events.count": Job("events", count),
+    "sweep": Job("maintenance", sweep),
+}
+
+
+def _edition(tools: Tools, campaign: Campaign, issue: Issue, mask: int, tracking: int) -> Edition:
+    followed = tuple(key for n, key in enumerate(campaign.segments) if mask >> n & 1)
+    return render(
+        issue,
+        tools.publication,
+        followed=followed,
+        tracking=tracking,
+        public_url=tools.settings.public_url,
+    )
+
+
+def _freeze(
+    tools: Tools, campaign: Campaign, editions: Mapping[tuple[int, int], Edition]
+) -> int:
+    """Keep editions and audience and set the campaign sending, in one transaction; batches."""
+    now = clock.now()
+    with tools.database.transaction() as session:
+        if not campaigns.claim(session, campaign.id):
+            return 0  # another worker has prepared it meanwhile
+        stored = {
+            (mask, tracking): campaigns.add_edition(
+                session,
+                campaign.id,
+                mask=mask,
+                segments=edition.segments,
+                tracking=tracking,
+                artifact=edition.dumps(),
+                sha256=edition.sha256,
+                sizes=(edition.html_bytes, edition.text_bytes),
+                now=now,
+            )
+            for (mask, tracking), edition in editions.items()
+        }
+        frozen = audience.freeze(
+            session, campaign.id, stored, now=now, batch_size=tools.settings.batch_size
+        )
+        campaigns.start(
+            session,
+            campaign.id,
+            candidates=frozen.candidates,
+            excluded=frozen.excluded,
+            audience=frozen.audience,
+            now=now,
+        )
+    return frozen.batches
+
+
+def _launch_scheduled(session: Session, campaign: CampaignId) -> None:
+    with contextlib.suppress(CampaignAlreadyLaunched):  # somebody pressed Send meanwhile
+        campaigns.launch(session, campaign, now=clock.now())
+
+
+def _run_or_knock(tools: Tools, job: str, campaign: int) -> None:
+    """Sending goes on without a broker: what nobody can be asked to do is done here."""
+    if not tools.knock(job, campaign):
+        JOBS[job].run(tools, campaign)

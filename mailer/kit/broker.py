@@ -1,0 +1,141 @@
+"""Celery for both stacks: knocks out, and a worker that answers them.
+
+The database is the queue; a knock only says "look now". A lost, doubled or late one changes
+latency and nothing else, so tasks carry ids only, no ETA, no result backend.
+"""
+
+import contextlib
+import threading
+import time
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import celery.worker.state
+from celery import Celery
+from celery.signals import worker_process_shutdown, worker_ready, worker_shutdown
+from celery.worker import WorkController
+from kombu import Queue
+from kombu.exceptions import OperationalError
+
+from mailer.kit.errors import Unavailable
+
+QUEUES = ("transactional", "bulk", "import", "events", "maintenance")
+_KNOCK_TIMEOUT = 2  # seconds; a request never waits longer for a broker that is away
+
+
+def build(url: str, jobs: Mapping[str, tuple[str, Callable[..., object]]]) -> Celery:
+    """A Celery app with one task per job: name -> (queue, action)."""
+    app = Celery("dibao", broker=url, set_as_current=True)
+    amqp, redis = url.startswith("amqp"), url.startswith("redis")
+    quorum = {"x-queue-type": "quorum"} if amqp else None
+    app.conf.update(
+        task_ignore_result=True,
+        task_acks_late=False,  # the database is the truth; a task lost here is swept up there
+        worker_prefetch_multiplier=1,
+        worker_disable_prefetch=redis,
+        worker_hijack_root_logger=False,
+        worker_send_task_events=False,
+        worker_soft_shutdown_timeout=25,
+        worker_cancel_long_running_tasks_on_connection_loss=False,
+        broker_connection_retry_on_startup=True,
+        task_default_queue="maintenance",
+        task_default_exchange_type="topic" if amqp else "direct",
+        task_queues=[Queue(name, queue_arguments=quorum) for name in QUEUES],
+        # by queue, never by routing_key: celery #9685
+        task_routes={name: {"queue": queue} for name, (queue, _) in jobs.items()},
+        broker_transport_options=_transport(url),
+        accept_content=["json"],
+        task_serializer="json",
+        enable_utc=True,
+    )
+    app.set_default()  # without it a task of an embedded worker asks amqp://localhost
+    for name, (_, action) in jobs.items():
+        app.task(name=name)(action)
+    return app
+
+
+def knock(app: Celery, job: str, **ids: int) -> bool:
+    """Ask any worker to look now; False where the broker is away (the sweep will find the work)."""
+    try:
+        app.send_task(job, kwargs=ids, retry=False, ignore_result=True)
+    except (OperationalError, OSError, TimeoutError):
+        return False
+    return True
+
+
+def check(app: Celery) -> None:
+    """Raise Unavailable where the broker does not answer within two seconds."""
+    try:
+        with app.connection_for_write() as connection:
+            connection.ensure_connection(max_retries=1, timeout=_KNOCK_TIMEOUT)
+    except (OperationalError, OSError) as away:
+        raise Unavailable(f"The broker does not answer: {away}") from away
+
+
+def on_worker_ready(act: Callable[[], object]) -> None:
+    """Call `act` in a worker's main process once it hears knocks."""
+    worker_ready.connect(lambda **_: act(), weak=False)
+
+
+def on_worker_shutdown(act: Callable[[], object]) -> None:
+    """Call `act` when a worker, main process or child, ends in order."""
+    worker_shutdown.connect(lambda **_: act(), weak=False)
+    worker_process_shutdown.connect(lambda **_: act(), weak=False)
+
+
+class EmbeddedWorker:
+    """A worker in a thread of this process, for `memory://`. One per process."""
+
+    def __init__(self, app: Celery, *, threads: int = 4) -> None:
+        self._app = app
+        self._ready = threading.Event()
+        ready = self._ready
+
+        class Controller(WorkController):  # type: ignore[misc]  # celery ships no types
+            def on_consumer_ready(self, consumer: Any) -> None:
+                ready.set()
+
+        self._controller = Controller(
+            app=app,
+            pool="threads",
+            concurrency=threads,
+            queues=list(QUEUES),
+            without_mingle=True,
+            without_gossip=True,
+            without_heartbeat=True,
+        )
+        self._thread = threading.Thread(
+            target=self._controller.start, name="worker", daemon=True
+        )
+
+    def start(self) -> None:
+        """Start and wait until knocks are heard. Raises Unavailable after ten seconds."""
+        celery.worker.state.should_stop = None
+        self._thread.start()
+        if not self._ready.wait(10):
+            raise Unavailable("The embedded worker did not start")
+
+    def stop(self, timeout: float = 30) -> None:
+        """Stop warmly: running tasks end, waiting knocks are dropped (the sweep re-seeds)."""
+        celery.worker.state.should_stop = 0
+        until = time.monotonic() + timeout
+        while self._thread.is_alive() and time.monotonic() < until:
+            with contextlib.suppress(Exception):  # only wakes the loop from its two-second sleep
+                self._app.control.broadcast("ping")
+            self._thread.join(0.05)
+        celery.worker.state.should_stop = None
+
+
+def _transport(url: str) -> dict[str, Any]:
+    if url.startswith("memory"):
+        return {"polling_interval": 0.05}
+    if url.startswith("amqp"):
+        return {"confirm_publish": True}
+    return {
+        "visibility_timeout": 600,
+        "unacked_restore_interval": 10,
+        "unacked_restore_throttle": 1,
+        "global_keyprefix": "dibao:",
+        "socket_connect_timeout": _KNOCK_TIMEOUT,
+        "socket_timeout": 30,
+    }

@@ -1,0 +1,238 @@
+"""SQLite and PostgreSQL behind one door: connections, transactions, bulk inserts, the schema.
+
+Synchronous everywhere. One unit of work is one `Database.transaction()`; nobody commits inside.
+"""
+
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import contextmanager
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+from alembic import command
+from alembic.config import Config
+from alembic.runtime.migration import MigrationContext
+from alembic.script import ScriptDirectory
+from sqlalchemy import (
+    DateTime,
+    Engine,
+    MetaData,
+    Table,
+    TypeDecorator,
+    create_engine,
+    event,
+    func,
+    insert,
+    select,
+    text,
+)
+from sqlalchemy.engine import Dialect, make_url
+from sqlalchemy.exc import ArgumentError, DBAPIError
+from sqlalchemy.orm import DeclarativeBase, Session
+
+from mailer.kit.errors import Misconfigured, Unavailable
+
+MIGRATIONS = Path(__file__).parents[1] / "migrations"
+_READING = "dibao_reading"
+
+
+class Base(DeclarativeBase):
+    """The parent of every table; constraint names are fixed so that migrations can name them."""
+
+    metadata = MetaData(
+        naming_convention={
+            "ix": "ix_%(table_name)s_%(column_0_N_name)s",
+            "uq": "uq_%(table_name)s_%(column_0_N_name)s",
+            "ck": "ck_%(table_name)s_%(constraint_name)s",
+            "fk": "fk_%(table_name)s_%(column_0_N_name)s",
+            "pk": "pk_%(table_name)s",
+        }
+    )
+
+
+class Moment(TypeDecorator[datetime]):
+    """An aware datetime in UTC; SQLite, which knows no zones, stores it without one."""
+
+    impl = DateTime(timezone=True)
+    cache_ok = True
+
+    def process_bind_param(self, value: datetime | None, dialect: Dialect) -> datetime | None:
+        if value is None:
+            return None
+        if value.tzinfo is None:
+            raise ValueError(f"a moment without a time zone: {value}")
+        value = value.astimezone(UTC)
+        return value.replace(tzinfo=None) if dialect.name == "sqlite" else value
+
+    def process_result_value(self, value: datetime | None, dialect: Dialect) -> datetime | None:
+        if value is None:
+            return None
+        return value.replace(tzinfo=UTC) if value.tzinfo is None else value.astimezone(UTC)
+
+
+class Database:
+    """One database, by URL."""
+
+    def __init__(self, url: str, *, pool_size: int = 10) -> None:
+        """Prepare to connect; nothing is opened yet. Raises Misconfigured for a bad URL."""
+        self.url = url
+        self.engine = _engine(url, pool_size)
+
+    @property
+    def is_sqlite(self) -> bool:
+        """Whether this is SQLite: one writer at a time, no rows to skip."""
+        return self.engine.dialect.name == "sqlite"
+
+    @contextmanager
+    def transaction(self) -> Iterator[Session]:
+        """One unit of work: committed at the end, rolled back whole on any error.
+
+        On SQLite it holds the write lock from its first statement (BEGIN IMMEDIATE), so it never
+        fails half way for having read first. Raises Unavailable where the database is away.
+        """
+        with _translated(), Session(self.engine, expire_on_commit=False) as session:
+            with session.begin():
+                yield session
+
+    @contextmanager
+    def reading(self) -> Iterator[Session]:
+        """A session that only reads; on SQLite it never waits for a writer."""
+        connection = self.engine.connect()
+        try:
+            with _translated():
+                reader = connection.execution_options(**{_READING: True})
+                with Session(reader) as session:
+                    yield session
+        finally:
+            connection.close()
+
+    def close(self) -> None:
+        """Close every pooled connection."""
+        self.engine.dispose()
+
+    def forget(self) -> None:
+        """Drop the pooled connections without closing them: in a forked child they are the
+        parent's."""
+        self.engine.dispose(close=False)
+
+
+def after_commit(session: Session, act: Callable[[], object]) -> None:
+    """Call `act` once the session's transaction is committed, never if it is rolled back."""
+
+    def run(_: Session) -> None:
+        act()
+
+    event.listen(session, "after_commit", run, once=True)
+
+
+def database_now(session: Session) -> datetime:
+    """The database's own time, by which leases go: workers' clocks differ."""
+    if session.get_bind().dialect.name == "sqlite":
+        stamp = session.scalar(text("SELECT strftime('%Y-%m-%d %H:%M:%f', 'now')"))
+        return datetime.fromisoformat(str(stamp)).replace(tzinfo=UTC)
+    moment = session.scalar(select(func.now()))
+    assert isinstance(moment, datetime)
+    return moment.astimezone(UTC)
+
+
+def try_lock(session: Session, number: int) -> bool:
+    """Take a named right until the transaction ends; False where another worker has it.
+
+    On SQLite a transaction is exclusive anyway, so the answer is always True.
+    """
+    if session.get_bind().dialect.name == "sqlite":
+        return True
+    taken = session.scalar(select(func.pg_try_advisory_xact_lock(number)))
+    return bool(taken)
+
+
+def insert_many(
+    session: Session, table: type[Base], columns: Sequence[str], rows: Iterable[Sequence[Any]]
+) -> None:
+    """Insert rows in bulk, in the given order of columns: COPY on PostgreSQL, else executemany.
+
+    All or nothing, within the session's transaction. Raises IntegrityError on SQLite and
+    psycopg's own error inside a DBAPIError on PostgreSQL where a key is there already.
+    """
+    target = table.__table__
+    assert isinstance(target, Table)
+    if session.get_bind().dialect.name == "sqlite":
+        values = [dict(zip(columns, row, strict=True)) for row in rows]
+        if values:
+            session.execute(insert(target), values)
+        return
+    names = ", ".join(f'"{column}"' for column in columns)
+    driver = session.connection().connection.driver_connection
+    assert driver is not None
+    with driver.cursor() as cursor, cursor.copy(f'COPY "{target.name}" ({names}) FROM STDIN') as copy:
+        for row in rows:
+            copy.write_row(row)
+
+
+def upgrade(database: Database) -> None:
+    """Bring the schema to this version's; doing it again changes nothing."""
+    config = _alembic()
+    with _translated(), database.engine.connect() as connection:
+        if not database.is_sqlite:
+            connection.execute(text("SELECT pg_advisory_lock(4471)"))
+            connection.commit()
+        config.attributes["connection"] = connection
+        command.upgrade(config, "head")
+        if not database.is_sqlite:
+            connection.execute(text("SELECT pg_advisory_unlock(4471)"))
+        connection.commit()
+
+
+def is_current(database: Database) -> bool:
+    """Whether the schema is the one this version expects."""
+    with _translated(), database.engine.connect() as connection:
+        here = MigrationContext.configure(connection).get_current_revision()
+    return here == ScriptDirectory.from_config(_alembic()).get_current_head()
+
+
+def _alembic() -> Config:
+    config = Config()
+    config.set_main_option("script_location", str(MIGRATIONS))
+    return config
+
+
+def _engine(url: str, pool_size: int) -> Engine:
+    try:
+        parsed = make_url(url)
+    except ArgumentError as bad:
+        raise Misconfigured(f"DIBAO_DATABASE_URL: not a database URL: {url}") from bad
+    if parsed.get_backend_name() == "sqlite":
+        if parsed.database and parsed.database != ":memory:":
+            Path(parsed.database).parent.mkdir(parents=True, exist_ok=True)
+        engine = create_engine(parsed, connect_args={"timeout": 30}, pool_size=pool_size)
+        event.listen(engine, "connect", _prepare_sqlite)
+        event.listen(engine, "begin", _begin_sqlite)
+        return engine
+    if parsed.get_backend_name() == "postgresql":
+        parsed = parsed.set(drivername="postgresql+psycopg")
+        return create_engine(parsed, pool_size=pool_size, max_overflow=20, pool_pre_ping=True)
+    raise Misconfigured(
+        f"DIBAO_DATABASE_URL: {parsed.get_backend_name()} is not supported; "
+        "use sqlite:///file or postgresql://user:password@host/name"
+    )
+
+
+def _prepare_sqlite(connection: Any, _: object) -> None:
+    connection.isolation_level = None  # we say BEGIN ourselves: the driver's own comes too late
+    for pragma in ("journal_mode=WAL", "synchronous=FULL", "foreign_keys=ON", "busy_timeout=30000"):
+        connection.execute(f"PRAGMA {pragma}")
+
+
+def _begin_sqlite(connection: Any) -> None:
+    reading = connection.get_execution_options().get(_READING)
+    connection.exec_driver_sql("BEGIN" if reading else "BEGIN IMMEDIATE")
+
+
+@contextmanager
+def _translated() -> Iterator[None]:
+    try:
+        yield
+    except DBAPIError as error:
+        if error.connection_invalidated or "connection" in str(error.orig).lower():
+            raise Unavailable(f"The database does not answer: {error.orig}") from error
+        raise

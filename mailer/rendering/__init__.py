@@ -1,0 +1,1 @@
+"""Issue and theme into an edition; edition and reader into bytes."""
