@@ -1,0 +1,62 @@
+"""The command `dibao`."""
+
+import os
+import sys
+from typing import Annotated
+
+import typer
+
+from mailer import __version__
+from mailer.cli import campaign, database, demo, issue, report, segment, servers, subscriber
+from mailer.cli.terminal import emit, err, exit_code, out, table
+from mailer.kit import settings
+from mailer.kit.errors import DibaoError
+
+app = typer.Typer(
+    name="dibao",
+    help="Dibao sends newsletters: one mail per subscriber, exactly once, counted honestly.",
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+)
+app.add_typer(issue.app, name="issue")
+app.add_typer(subscriber.app, name="subscriber")
+app.add_typer(segment.app, name="segment")
+app.add_typer(campaign.app, name="campaign")
+app.add_typer(database.app, name="db")
+app.command("report")(report.report)
+app.command("web")(servers.web)
+app.command("worker")(servers.worker)
+app.command("inbox")(servers.inbox)
+app.command("demo")(demo.demo)
+
+
+@app.command("config")
+def config(as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False) -> None:
+    """Show every setting with its value; secrets are masked."""
+    found = settings.read(os.environ)
+    values = {f"{settings.PREFIX}{n.upper()}": str(getattr(found, n)) for n in found.model_fields_set}
+    every = {
+        f"{settings.PREFIX}{name.upper()}": str(getattr(found, name))
+        for name in type(found).model_fields
+    }
+    rows = [(name, value, "set" if name in values else "default") for name, value in every.items()]
+    emit(every, as_json=as_json, show=lambda: table(("setting", "value", ""), rows))
+
+
+@app.command("version")
+def version() -> None:
+    """Print the version."""
+    out.print(__version__)
+
+
+def main() -> None:
+    """Run the command; a refusal is a sentence on standard error and an exit code."""
+    try:
+        app()
+    except DibaoError as refusal:
+        err.print(f"[red]{type(refusal).__name__}[/red]: ", end="")
+        err.print(str(refusal), markup=False)
+        sys.exit(exit_code(refusal))
+    except KeyboardInterrupt:
+        err.print("Interrupted; what was done is kept.")
+        sys.exit(130)
