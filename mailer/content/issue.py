@@ -149,6 +149,8 @@ class Rating:
 
     question: str
     scale: int = 5
+    invitation: str = ""  # "Click on a star to rate it!"
+    no_votes: str = ""  # shown while nobody has voted
 
 
 @dataclass(frozen=True, slots=True)

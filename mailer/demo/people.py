@@ -50,7 +50,7 @@ def people(number: int, seed: int = 42) -> Iterator[Person]:
     sets, weights = zip(*SETS, strict=True)
     for n in range(number):
         given, family = chance.choice(GIVEN), chance.choice(FAMILY)
-        prefix = "defer-once-" if n % 50 == 7 else "refuse-" if n % 100 == 13 else ""
+        prefix = "defer-once." if n % 50 == 7 else "refuse." if n % 100 == 13 else ""
         local = f"{prefix}{_ascii(given)}.{_ascii(family)}.{n}"
         segments = sets[n] if n < len(sets) else chance.choices(sets, weights)[0]
         yield Person(

@@ -1,0 +1,5 @@
+"""`python -m mailer.cli` is `dibao`."""
+
+from mailer.cli import main
+
+main()

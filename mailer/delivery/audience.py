@@ -1,0 +1,230 @@
+"""The freeze: who gets which edition of a campaign, who does not and why, in which batch.
+
+Set-based: one INSERT … SELECT over all candidates, however many. Batches are numbered through,
+hold people of one edition and lane, and are read back by position. Until the campaign is frozen
+its audience may be thrown away and built again; afterwards triggers keep it as it is.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+from sqlalchemy import Select, and_, case, delete, func, insert, literal, null, select, text
+from sqlalchemy.exc import IntegrityError
+from sqlalchemy.orm import Session
+
+from mailer.campaigns import queries as campaigns
+from mailer.campaigns.campaign import CampaignId, EditionId
+from mailer.delivery.lanes import LANES, OTHER
+from mailer.delivery.models import AudienceRow, BatchRow
+from mailer.kit.errors import Conflict
+from subscribers import queries as subscribers
+
+DUPLICATE = "duplicate_address"
+
+_SORT_MEMORY = "64MB"  # on PostgreSQL, for the one sort of a freeze: 1 M people spill otherwise
+_LEVELS = 4  # tracking levels per set of segments: two bits
+
+
+class EditionMissing(Conflict):
+    """Somebody needs an edition that is not there: what people follow has changed meanwhile."""
+
+
+class AudienceFrozen(Conflict):
+    """The audience is frozen and never changes again."""
+
+
+@dataclass(frozen=True, slots=True)
+class Frozen:
+    """What a freeze found; `candidates == excluded + audience` has been checked."""
+
+    candidates: int
+    excluded: int
+    audience: int
+    batches: int
+
+
+def freeze(
+    session: Session,
+    campaign: CampaignId,
+    editions: Mapping[tuple[int, int], EditionId],
+    *,
+    now: datetime,
+    batch_size: int = 1000,
+) -> Frozen:
+    """Fix who the campaign is for; the caller starts it in the same transaction.
+
+    `editions` says which edition serves a set of segments (bits) at a tracking level (bits).
+    Whatever an interrupted freeze left behind is discarded first. Raises AudienceFrozen, or
+    EditionMissing, in which case the transaction is to be rolled back.
+    """
+    found = campaigns.campaign(session, campaign)
+    if found.frozen_at is not None:
+        raise AudienceFrozen
+    discard(session, campaign)
+    if session.get_bind().dialect.name == "postgresql":
+        session.execute(text(f"SET LOCAL work_mem = '{_SORT_MEMORY}'"))
+    candidates = subscribers.candidates(found.segments)
+    count = fill(session, campaign, candidates, editions, found.tracking, batch_size)
+    frozen = _summed(session, campaign, count)
+    _cut_batches(session, campaign, now)
+    _check_batches(session, campaign, frozen)
+    if session.get_bind().dialect.name == "postgresql":
+        session.execute(text("ANALYZE audience"))  # or the first chunks are read by a bad plan
+    return frozen
+
+
+def discard(session: Session, campaign: CampaignId) -> None:
+    """Throw away an audience that is not frozen; a trigger refuses it for one that is."""
+    session.execute(delete(AudienceRow).where(AudienceRow.campaign_id == campaign))
+    session.execute(delete(BatchRow).where(BatchRow.campaign_id == campaign))
+
+
+def fill(
+    session: Session,
+    campaign: CampaignId,
+    candidates: Select[Any],
+    editions: Mapping[tuple[int, int], EditionId],
+    tracking: int,
+    batch_size: int,
+) -> int:
+    """Insert a row for every candidate; how many there were.
+
+    Two candidates with one address are rare (the subscribers' own table forbids them) and looking
+    for them costs a sort, so that is done only after the index has refused the plain way.
+    """
+    for deduplicated in (False, True):
+        placed = _placed(candidates, editions, tracking, batch_size, deduplicated=deduplicated)
+        rows = insert(AudienceRow).from_select(
+            [
+                *("campaign_id", "subscriber_id", "address_key", "edition_id", "lane"),
+                *("batch", "position", "excluded"),
+            ],
+            select(literal(campaign), *placed.subquery().c),
+        )
+        try:
+            with session.begin_nested():
+                return int(session.execute(rows).rowcount)  # type: ignore[attr-defined]
+        except IntegrityError:
+            if deduplicated:
+                raise
+    raise AssertionError  # both ways return or raise
+
+
+def _placed(
+    candidates: Select[Any],
+    editions: Mapping[tuple[int, int], EditionId],
+    tracking: int,
+    batch_size: int,
+    *,
+    deduplicated: bool,
+) -> Select[Any]:
+    """Every candidate with edition, lane, batch and position, or with a reason.
+
+    One sort puts those of one edition and lane together. In it, `row_number - rank` is a person's
+    place in the group, every `batch_size`-th of them begins a batch, and the number of beginnings
+    so far is the batch's number.
+    """
+    people = _assigned(candidates, editions, tracking, deduplicated=deduplicated).subquery("people")
+    left_out = people.c.excluded.is_not(None)
+    group = (left_out, people.c.edition, people.c.lane)
+    order = (*group, people.c.subscriber_id)
+    place = func.row_number().over(order_by=order) - func.rank().over(order_by=group)
+    ranked = select(*people.c, place.label("place")).subquery("ranked")
+    left_out = ranked.c.excluded.is_not(None)
+    order = (left_out, ranked.c.edition, ranked.c.lane, ranked.c.subscriber_id)
+    begins = case((ranked.c.place % batch_size == 0, 1), else_=0)
+    number = func.sum(begins).over(order_by=order, rows=(None, 0))
+    inside = ranked.c.excluded.is_(None)
+    return select(
+        ranked.c.subscriber_id,
+        ranked.c.address_key,
+        ranked.c.edition,
+        ranked.c.lane,
+        case((inside, number), else_=null()).label("batch"),
+        case((inside, ranked.c.place % batch_size + 1), else_=null()).label("position"),
+        ranked.c.excluded,
+    ).order_by(*order)
+
+
+def _assigned(
+    candidates: Select[Any],
+    editions: Mapping[tuple[int, int], EditionId],
+    tracking: int,
+    *,
+    deduplicated: bool,
+) -> Select[Any]:
+    """Every candidate with edition and lane; excluded ones have neither."""
+    one = candidates.subquery("candidate")
+    excluded = one.c.excluded
+    if deduplicated:
+        twin = func.row_number().over(
+            partition_by=one.c.address_key, order_by=(excluded.is_not(None), one.c.subscriber_id)
+        )
+        again = select(*one.c, twin.label("twin")).subquery("again")
+        excluded = case(
+            (and_(again.c.excluded.is_(None), again.c.twin > 1), DUPLICATE),
+            else_=again.c.excluded,
+        )
+        one = again
+    included = excluded.is_(None)
+    wanted = one.c.mask * _LEVELS + one.c.tracking.bitwise_and(tracking)
+    numbers = {mask * _LEVELS + level: number for (mask, level), number in editions.items()}
+    edition = case(numbers, value=wanted) if numbers else null()
+    domain = func.lower(one.c.domain)
+    lane = case(*((domain.in_(names), name) for name, names in LANES.items()), else_=OTHER)
+    return select(
+        one.c.subscriber_id,
+        one.c.address_key,
+        case((included, edition), else_=null()).label("edition"),
+        case((included, lane), else_=null()).label("lane"),
+        excluded.label("excluded"),
+    )
+
+
+def _summed(session: Session, campaign: CampaignId, candidates: int) -> Frozen:
+    mine = AudienceRow.campaign_id == campaign
+    row = session.execute(
+        select(
+            func.count(AudienceRow.excluded),
+            func.count(AudienceRow.batch),
+            func.coalesce(func.max(AudienceRow.batch), 0),
+            func.sum(
+                case((and_(AudienceRow.excluded.is_(None), AudienceRow.edition_id.is_(None)), 1))
+            ),
+        ).where(mine)
+    ).one()
+    excluded, audience, batches, lacking = row
+    if lacking:
+        raise EditionMissing(f"{lacking} people need an edition that is not there; prepare again")
+    if candidates != excluded + audience:
+        raise ValueError(f"{candidates} candidates are not {excluded} excluded + {audience}")
+    return Frozen(candidates, excluded, audience, batches)
+
+
+def _cut_batches(session: Session, campaign: CampaignId, now: datetime) -> None:
+    columns = (AudienceRow.batch, AudienceRow.edition_id, AudienceRow.lane)
+    mine = and_(AudienceRow.campaign_id == campaign, AudienceRow.excluded.is_(None))
+    rows = (
+        select(
+            literal(campaign),
+            *columns,
+            literal(now, BatchRow.not_before.type),
+            func.max(AudienceRow.position),
+        )
+        .where(mine)
+        .group_by(*columns)
+    )
+    names = ["campaign_id", "number", "edition_id", "lane", "not_before", "size"]
+    session.execute(insert(BatchRow).from_select(names, rows))
+
+
+def _check_batches(session: Session, campaign: CampaignId, frozen: Frozen) -> None:
+    count, size = session.execute(
+        select(func.count(), func.coalesce(func.sum(BatchRow.size), 0)).where(
+            BatchRow.campaign_id == campaign
+        )
+    ).one()
+    if (count, size) != (frozen.batches, frozen.audience):
+        raise ValueError(f"{frozen} was cut into {count} batches of {size} people")

@@ -1,0 +1,187 @@
+"""The main job from end to end on sample issues and synthetic people."""
+
+import http.client
+import shutil
+import socket
+import time
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from urllib.parse import urlsplit
+
+from mailer import jobs
+from mailer.app import App
+from mailer.campaigns import actions as campaigns
+from mailer.campaigns import queries as campaign_queries
+from mailer.campaigns.campaign import CampaignId, State
+from mailer.content import actions as content
+from mailer.content import document
+from mailer.content.issue import IssueId
+from mailer.delivery import queries as delivery
+from mailer.demo.people import people
+from mailer.demo.readers import Letter, Visit, What, visits
+from mailer.kit import settings
+from mailer.kit.errors import Unavailable
+from mailer.kit.settings import Settings
+from mailer.kit.signing import Purpose
+from mailer.rendering.edition import loads
+from mailer.tracking.spool import Hit
+from subscribers import actions as subscribers
+from subscribers.address import EmailAddress
+from subscribers.subscriber import NewPerson
+
+PEOPLE = 3000
+SEGMENTS = ("e-commerce", "ai", "luxury")
+ISSUES = Path(__file__).parent / "issues"
+
+Advance = Callable[[int, int], None]
+"""Called with how much is done, and of how much."""
+
+
+@dataclass(frozen=True, slots=True)
+class Sent:
+    """The demo's campaign, over."""
+
+    campaign: CampaignId
+    seconds: float
+
+
+def chosen(environment: Mapping[str, str]) -> Settings:
+    """The demo's settings: a folder of its own, free ports, deferrals that last seconds.
+
+    Mail goes to the built-in inbox, whatever the environment says of relays.
+    """
+    given = {
+        "DIBAO_DATA_DIR": "var/demo",
+        "DIBAO_RETRY_WAITS": "1 2",
+        "DIBAO_SWEEP": "0.5",
+        "DIBAO_CONNECTIONS": "10",
+        "DIBAO_INBOX_PORT": str(_free(2525)),
+        "DIBAO_WEB_PORT": str(_free(8000)),
+        "DIBAO_PUBLICATION": "The Digital Gazette",
+        "DIBAO_TAGLINE": "Chinese digital business, once a week",
+        **{name: value for name, value in environment.items() if name.startswith("DIBAO_")},
+        "DIBAO_SMTP_URL": "inbox://",
+        "DIBAO_BROKER_URL": "memory://",
+    }
+    given.setdefault("DIBAO_PUBLIC_URL", f"http://127.0.0.1:{given['DIBAO_WEB_PORT']}")
+    return settings.read(given)
+
+
+def begin(folder: Path) -> None:
+    """Forget an earlier demo."""
+    shutil.rmtree(folder, ignore_errors=True)
+
+
+def write_issues(app: App) -> IssueId:
+    """Store and approve the sample issues; the newest one's id."""
+    newest = None
+    for path in sorted(ISSUES.glob("*.md")):
+        text = path.read_text(encoding="utf-8").replace("{public_url}", app.settings.public_url)
+        with app.database.transaction() as session:
+            newest = content.save(session, document.read(text), now=app.now(), by="demo")
+            content.approve(session, newest, now=app.now())
+    if newest is None:
+        raise Unavailable(f"The sample issues are missing from {ISSUES}")
+    return newest
+
+
+def add_people(app: App, advance: Advance, number: int = PEOPLE) -> None:
+    """Store the synthetic people; a few of them are suppressed, unsubscribed or pending."""
+    everybody = [
+        NewPerson(
+            address=EmailAddress.parse(person.address),
+            name=person.name,
+            segments=person.segments,
+            tracking=person.tracking,
+        )
+        for person in people(number)
+    ]
+    with app.database.transaction() as session:
+        subscribers.ensure_segments(session)
+        subscribers.add_confirmed(
+            session,
+            everybody,
+            now=app.now(),
+            key=app.address_key,
+            source="demo",
+            wording="Synthetic people agree to everything.",
+        )
+    advance(number, number)
+
+
+def send(app: App, issue: IssueId, advance: Advance) -> Sent:
+    """Send the issue to everybody and watch until the sum closes."""
+    begun = time.monotonic()
+    with app.database.transaction() as session:
+        (campaign,) = campaigns.create(
+            session, issue, segments=SEGMENTS, sender=app.sender, now=app.now()
+        )
+    app.launch(campaign)
+    while True:
+        with app.database.reading() as session:
+            found = campaign_queries.campaign(session, campaign)
+            progress = delivery.progress(session, campaign)
+        advance(progress.settled, progress.audience or PEOPLE)
+        if found.state is not State.PREPARING and found.state is not State.SENDING:
+            return Sent(campaign, time.monotonic() - begun)
+        time.sleep(0.2)
+
+
+def read(app: App, campaign: CampaignId, advance: Advance) -> None:
+    """Let readers and scanners come: a day in seconds, and a few one-click unsubscribes."""
+    arriving = list(visits(_letters(app, campaign)))
+    for done, visit in enumerate(arriving, start=1):
+        if visit.what is What.UNSUBSCRIBE:
+            _one_click(app, campaign, visit)
+        else:
+            app.spool.append(_hit(campaign, visit))
+        if done % 200 == 0 or done == len(arriving):
+            advance(done, len(arriving))
+    jobs.count(app.tools)
+
+
+def _letters(app: App, campaign: CampaignId) -> Iterator[Letter]:
+    with app.database.reading() as session:
+        links = {
+            stored.id: tuple(
+                link.number for link in loads(stored.artifact).links if link.slot == "headline"
+            )
+            for stored in campaign_queries.editions(session, campaign)
+        }
+        for accepted in delivery.accepted(session, campaign):
+            yield Letter(accepted.subscriber, accepted.at, links[accepted.edition])
+
+
+def _hit(campaign: CampaignId, visit: Visit) -> Hit:
+    raise NotImplementedError
+
+
+def _one_click(app: App, campaign: CampaignId, visit: Visit) -> None:
+    """What a mail program posts when somebody presses its unsubscribe button (RFC 8058)."""
+    token = app.keyring.sign(Purpose.DELIVERY, campaign, visit.subscriber)
+    parts = urlsplit(app.settings.public_url)
+    connection = http.client.HTTPConnection(parts.hostname or "127.0.0.1", parts.port, timeout=10)
+    try:
+        connection.request(
+            "POST",
+            f"/u/{token}",
+            body="List-Unsubscribe=One-Click",
+            headers={"Content-Type": "application/x-www-form-urlencoded"},
+        )
+        connection.getresponse().read()
+    finally:
+        connection.close()
+
+
+def _free(wanted: int) -> int:
+    """The port wanted, or another where it is taken."""
+    for port in (wanted, 0):
+        with socket.socket() as probe:
+            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            try:
+                probe.bind(("127.0.0.1", port))
+            except OSError:
+                continue
+            return int(probe.getsockname()[1])
+    raise Unavailable("There is no free port on 127.0.0.1")

@@ -1,0 +1,125 @@
+"""The whole way of a letter, on both stacks, through the command `dibao`."""
+
+import re
+import signal
+import socket
+from collections import defaultdict
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+from email import message_from_bytes, policy
+from pathlib import Path
+
+import pytest
+
+from mailer.demo.people import people
+from mailer.inbox.server import Inbox
+from mailer.inbox.store import Store
+from tests.functional.house import House, embedded, full, write_people
+
+PEOPLE = 210
+TOKEN = re.compile(rb"[a-z2-7]{24}")
+
+
+@pytest.fixture
+def port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
+
+
+@contextmanager
+def two_workers_and_an_inbox(house: House, port: int) -> Iterator[None]:
+    with ExitStack() as stack:
+        inbox = Inbox("127.0.0.1", port, house.inbox)
+        inbox.start()
+        stack.callback(inbox.stop)
+        for worker in (house.worker(), house.worker()):
+            stack.callback(worker.wait, 60)
+            stack.callback(worker.send_signal, signal.SIGTERM)
+        yield
+
+
+def prepared(house: House) -> House:
+    """An approved issue and people of all seven sets of segments."""
+    house.dibao("db", "upgrade")
+    issue = Path(__file__).parents[2] / "mailer/demo/issues/2026-47-couriers-and-carts.md"
+    house.dibao("issue", "import", str(issue), "--approve")
+    rows = [(p.address, p.name, " ".join(p.segments)) for p in people(PEOPLE)]
+    file = write_people(house.folder / "people.csv", rows)
+    house.dibao("subscriber", "import", str(file), "--basis", "a test")
+    return house
+
+
+def letters(house: House) -> dict[str, bytes]:
+    """What each recipient got, masked: tokens, dates and nothing else."""
+    got: dict[str, list[bytes]] = defaultdict(list)
+    for entry in Store(house.inbox).all():
+        got[entry.recipient].append(masked(entry.source))
+    assert all(len(mails) == 1 for mails in got.values()), "one mail per subscriber"
+    return {recipient: mails[0] for recipient, mails in got.items()}
+
+
+def masked(source: bytes) -> bytes:
+    lines = source.replace(b"=\r\n", b"").split(b"\r\n")
+    kept = [line for line in lines if not line.startswith((b"Date:", b"Received:"))]
+    return TOKEN.sub(b"<token>", b"\r\n".join(kept))
+
+
+def run_embedded(folder: Path, port: int) -> House:
+    house = prepared(embedded(folder, port=port))
+    drafted = house.json("campaign", "create", "2026-47-couriers-and-carts")
+    house.json("campaign", "send", str(drafted[0]["id"]))
+    return house
+
+
+def run_full(folder: Path, port: int, database: str, broker: str) -> House:
+    house = prepared(full(folder, port=port, database=database, broker=broker))
+    with two_workers_and_an_inbox(house, port):
+        drafted = house.json("campaign", "create", "2026-47-couriers-and-carts")
+        house.json("campaign", "send", str(drafted[0]["id"]), "--no-wait")
+        house.until(drafted[0]["id"], "finished")
+    return house
+
+
+def test_both_stacks_send_the_same_bytes_to_the_same_people(
+    tmp_path: Path, port: int, postgres_url: str, redis_url: str
+) -> None:
+    small = run_embedded(tmp_path / "embedded", port)
+    large = run_full(tmp_path / "full", port, postgres_url, redis_url)
+
+    assert small.json("campaign", "verify", "1")["sums"] == large.json(
+        "campaign", "verify", "1"
+    )["sums"]
+    assert letters(small) == letters(large)
+
+
+def test_a_letter_goes_the_whole_way(tmp_path: Path, port: int) -> None:
+    house = run_embedded(tmp_path, port)
+    status = house.json("campaign", "status", "1")
+    sums = house.json("campaign", "verify", "1")
+    got = letters(house)
+
+    refused = sum(1 for p in people(PEOPLE) if p.address.startswith("refuse."))
+    assert status["campaign"]["state"] == "finished"
+    assert sums["holds"]
+    assert status["progress"]["accepted"] == len(got) == PEOPLE - refused
+    assert status["progress"]["refused"] == refused
+
+
+def test_everybody_reads_what_they_follow_once_and_in_the_order_of_the_issue(
+    tmp_path: Path, port: int
+) -> None:
+    house = run_embedded(tmp_path, port)
+    issue = house.json("issue", "show", "2026-47-couriers-and-carts")
+    items = [item for section in issue["issue"]["sections"] for item in section["items"]]
+    follows = {p.address: set(p.segments) for p in people(PEOPLE)}
+
+    for entry in Store(house.inbox).all():
+        mail = message_from_bytes(entry.source, policy=policy.default)
+        text = mail.get_body(("plain",)).get_content()
+        flat = " ".join(text.split())
+        places = [flat.count(item["title"]) for item in items]
+        wanted = [bool(follows[entry.recipient] & set(item["segments"])) for item in items]
+        assert [count == 1 for count in places] == wanted
+        shown = [item["title"] for item, yes in zip(items, wanted, strict=True) if yes]
+        assert [flat.index(title) for title in shown] == sorted(flat.index(t) for t in shown)
