@@ -75,7 +75,7 @@ class Store:
     def __init__(
         self, directory: Path, *, capacity: int = 20_000, limit: int = 2 * 1024**3
     ) -> None:
-        self._directory = directory
+        self.directory = directory
         self._share = (max(1, capacity // 8), max(1, limit // 8))  # of one segment
         self._lock = threading.RLock()
         self._segments: dict[int, _Segment] = {}
@@ -89,7 +89,7 @@ class Store:
                 if writer is not None:
                     writer.close()
                 self._drop_oldest()
-                writer = self._writer = _Writer.open(self._directory)
+                writer = self._writer = _Writer.open(self.directory)
             writer.write(data, return_path, recipients)
 
     def find(self, sought: str = "", *, page: int = 1, size: int = PAGE) -> Page:
@@ -136,7 +136,7 @@ class Store:
                 raise LetterNotFound
             entry = segment.entries[position - 1]
         try:
-            with _letters(self._directory, number).open("rb") as letters:
+            with _letters(self.directory, number).open("rb") as letters:
                 letters.seek(entry.offset)
                 return entry, letters.read(entry.size)
         except FileNotFoundError as cleared:
@@ -145,8 +145,8 @@ class Store:
     def clear(self) -> None:
         """Forget every letter. A writer in another process notices and begins a new segment."""
         with self._lock:
-            for number in _numbers(self._directory):
-                _remove(self._directory, number)
+            for number in _numbers(self.directory):
+                _remove(self.directory, number)
             self._segments.clear()
 
     def close(self) -> None:
@@ -161,18 +161,18 @@ class Store:
             yield from reversed(self._segments[number].entries)
 
     def _drop_oldest(self) -> None:
-        for number in _numbers(self._directory)[:-7]:  # the new one is the eighth
-            _remove(self._directory, number)
+        for number in _numbers(self.directory)[:-7]:  # the new one is the eighth
+            _remove(self.directory, number)
 
     def _refresh(self) -> None:
         """Read what was appended since the last look, by whichever process."""
-        there = _numbers(self._directory)
+        there = _numbers(self.directory)
         for gone in self._segments.keys() - set(there):
             del self._segments[gone]
         for number in there:
             segment = self._segments.setdefault(number, _Segment(number))
             try:
-                _read_on(self._directory, segment)
+                _read_on(self.directory, segment)
             except FileNotFoundError:  # cleared this moment
                 self._segments.pop(number, None)
 
