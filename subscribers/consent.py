@@ -34,6 +34,15 @@ class BasisMissing(Invalid):
 
 
 @dataclass(frozen=True, slots=True)
+class Origin:
+    """Where an act came from."""
+
+    source: str  # the form, link, file or command
+    actor: str = ""  # empty: the person; else who did it for them
+    evidence: str = ""  # what shows it; no address: it outlives an erasure
+
+
+@dataclass(frozen=True, slots=True)
 class Consent:
     """One entry of a person's history."""
 

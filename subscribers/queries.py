@@ -1,24 +1,11 @@
 """Every SELECT about people: who may be mailed and why, who follows what, what they agreed to."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
-from typing import Any
 
-from sqlalchemy import (
-    ColumnElement,
-    Integer,
-    Select,
-    case,
-    cast,
-    exists,
-    func,
-    literal,
-    null,
-    or_,
-    select,
-)
+from sqlalchemy import ColumnElement, Row, Select, case, func, literal, null, or_, select
 from sqlalchemy.orm import Session
 
+from subscribers import standing
 from subscribers.address import EmailAddress, address_key, masked
 from subscribers.consent import Act, Consent, open_request
 from subscribers.models import (
@@ -30,8 +17,18 @@ from subscribers.models import (
     WordingRow,
 )
 from subscribers.preferences import Choice, Preferences
-from subscribers.segment import MAX_SEGMENTS, Segment, SegmentCount, SegmentNotFound
-from subscribers.subscriber import SegmentId, State, Subscriber, SubscriberId, SubscriberNotFound
+from subscribers.segment import Segment, SegmentCount, SegmentNotFound
+from subscribers.segment_sql import followed, follows_any
+from subscribers.standing import Standing
+from subscribers.subscriber import (
+    Counts,
+    Known,
+    SegmentId,
+    State,
+    Subscriber,
+    SubscriberId,
+    SubscriberNotFound,
+)
 from subscribers.suppression import LIFTED_BY_CONFIRMING, Reason, Scope, Suppression
 
 _person, _stop = SubscriberRow, SuppressionRow
@@ -39,7 +36,7 @@ _STOPPED = (_stop.address_key == _person.address_key) & _stop.lifted_at.is_(None
 _OWN_WORDS = (Reason.BOUNCED.value, Reason.COMPLAINED.value)
 
 # suppression.standing in SQL; a test holds the two to the same answer
-_STATE: ColumnElement[str] = case(
+_state: ColumnElement[str] = case(
     (_person.state == State.ERASED.value, _person.state),
     (_stop.reason.is_(None), _person.state),
     (_stop.reason.in_(_OWN_WORDS), _stop.reason),
@@ -47,38 +44,7 @@ _STATE: ColumnElement[str] = case(
 )
 
 
-@dataclass(frozen=True, slots=True)
-class Known:
-    """What an import has to know of somebody who is there already."""
-
-    id: SubscriberId
-    state: State  # their own: a suppression is asked for apart
-    name: str
-    language: str
-    follows: frozenset[str]
-
-
-@dataclass(frozen=True, slots=True)
-class Counts:
-    """How many people there are, in all and by state."""
-
-    total: int
-    by_state: dict[State, int]  # every state, those without people too
-
-
-@dataclass(frozen=True, slots=True)
-class Standing:
-    """Why somebody is mailed, or is not."""
-
-    subscriber: Subscriber
-    follows: tuple[str, ...]
-    suppression: Suppression | None  # the active one
-    awaits: tuple[str, ...] | None  # segments asked for and not yet confirmed
-    mailable: bool
-    sentences: tuple[str, ...]  # the same in words
-
-
-def candidates(segments: Sequence[str]) -> Select[Any]:
+def candidates(segments: Sequence[str]) -> Select[int, str, str, int, int, str | None]:
     """Select everybody who follows at least one of the segments, once, mailable or not.
 
     Columns: subscriber_id, address_key, domain, mask (bit n: they follow segments[n]), tracking
@@ -86,47 +52,34 @@ def candidates(segments: Sequence[str]) -> Select[Any]:
     erased). One pass over `follow`, no order. Raises ValueError for no segment, one named twice,
     or more than sixteen; a key that is no segment's is followed by nobody.
     """
-    if not 1 <= len(segments) <= MAX_SEGMENTS or len(set(segments)) < len(segments):
-        raise ValueError(f"not a set of segments to send to: {segments}")
-    bit = case(
-        *((FollowRow.segment_id == _segment_id(key), 1 << n) for n, key in enumerate(segments)),
-        else_=0,
-    )
-    followed = (
-        # a sum of distinct powers of two is their OR: a person follows a segment at most once
-        select(FollowRow.subscriber_id, cast(func.sum(bit), Integer).label("mask"))
-        .where(FollowRow.segment_id.in_([_segment_id(key) for key in segments]))
-        .group_by(FollowRow.subscriber_id)
-        .subquery("followed")
-    )
+    people = followed(segments)
     return (
         select(
             _person.id.label("subscriber_id"),
             _person.address_key.label("address_key"),
             _person.domain.label("domain"),
-            followed.c.mask.label("mask"),
+            people.c.mask.label("mask"),
             _person.tracking.label("tracking"),
-            func.nullif(_STATE, State.CONFIRMED.value).label("excluded"),
+            func.nullif(_state, State.CONFIRMED.value).label("excluded"),
         )
-        .select_from(followed)
-        .join(_person, _person.id == followed.c.subscriber_id)
+        .select_from(people)
+        .join(_person, _person.id == people.c.subscriber_id)
         .outerjoin(_stop, _STOPPED)
     )
 
 
-def recipients(segments: Sequence[str] | None = None) -> Select[Any]:
+def recipients(
+    segments: Sequence[str] | None = None,
+) -> Select[int, str, str, str, int, str | None]:
     """Select what a letter needs of everybody, and whether they may be mailed at this moment.
 
     Columns: id, address (empty once erased), name, language, tracking, unmailable (NULL or the
     reason now, in the words of `candidates`). With segments, who follows none of them any more is
     unmailable as "unfollowed". To be joined by id.
     """
-    unmailable: ColumnElement[str | None] = func.nullif(_STATE, State.CONFIRMED.value)
+    unmailable: ColumnElement[str | None] = func.nullif(_state, State.CONFIRMED.value)
     if segments is not None:
-        still = exists().where(
-            FollowRow.subscriber_id == _person.id,
-            FollowRow.segment_id.in_([_segment_id(key) for key in segments]),
-        )
+        still = follows_any(_person.id, segments)
         unmailable = func.coalesce(unmailable, case((still, null()), else_="unfollowed"))
     return (
         select(
@@ -162,7 +115,7 @@ def by_key(session: Session, address_key: str) -> SubscriberId | None:
     return None if found is None else SubscriberId(found)
 
 
-def search(
+def search(  # noqa: PLR0913  # each narrows the list
     session: Session,
     part: str = "",
     *,
@@ -182,20 +135,15 @@ def search(
             )
         )
     if state is not None:
-        found = found.where(_STATE == state.value)
+        found = found.where(_state == state.value)
     if segment is not None:
-        found = found.where(
-            exists().where(
-                FollowRow.subscriber_id == _person.id,
-                FollowRow.segment_id == _segment_id(segment),
-            )
-        )
+        found = found.where(follows_any(_person.id, [segment]))
     return tuple(_subscriber(row) for row in session.execute(found))
 
 
 def counts(session: Session) -> Counts:
     """Count everybody by state."""
-    state = _STATE.label("state")
+    state = _state.label("state")
     grouped = (
         select(state, func.count()).select_from(_person).outerjoin(_stop, _STOPPED).group_by(state)
     )
@@ -236,7 +184,7 @@ def segment_counts(session: Session) -> tuple[SegmentCount, ...]:
         select(
             FollowRow.segment_id,
             func.count(),
-            func.sum(case((_STATE == State.CONFIRMED.value, 1), else_=0)),
+            func.sum(case((_state == State.CONFIRMED.value, 1), else_=0)),
         )
         .select_from(FollowRow)
         .join(_person, _person.id == FollowRow.subscriber_id)
@@ -360,16 +308,7 @@ def explain(session: Session, subscriber_id: SubscriberId) -> Standing:
     follows = following(session, subscriber_id)
     stopped = suppression(session, person.address_key)
     awaits = open_request(history(session, subscriber_id))
-    sentences = [_STANDINGS[person.state]]
-    if stopped is not None:
-        sentences.append(
-            f"The address is suppressed since {stopped.at:%Y-%m-%d}: {stopped.reason}."
-        )
-    if awaits is not None:
-        sentences.append(f"Asked for and not yet confirmed: {', '.join(awaits) or 'nothing'}.")
-    sentences.append(f"Follows {', '.join(follows)}." if follows else "Follows no segment.")
-    mailable = person.is_mailable and bool(follows)
-    return Standing(person, follows, stopped, awaits, mailable, tuple(sentences))
+    return standing.explain(person, follows, stopped, awaits)
 
 
 def preferences(session: Session, subscriber_id: SubscriberId, language: str = "") -> Preferences:
@@ -404,28 +343,12 @@ def key_fits(session: Session, key: bytes) -> bool:
     return row is None or address_key(key, EmailAddress.parse(row.address)) == row.address_key
 
 
-_STANDINGS = {
-    State.PENDING: "Not mailed: has not confirmed the subscription.",
-    State.CONFIRMED: "Mailed with what they follow: has confirmed the subscription.",
-    State.UNSUBSCRIBED: "Not mailed: has unsubscribed.",
-    State.BOUNCED: "Not mailed: the address takes no mail.",
-    State.COMPLAINED: "Not mailed: has called our mail spam.",
-    State.SUPPRESSED: "Not mailed: the address is suppressed.",
-    State.ERASED: "Not mailed: their data was erased.",
-}
+def _people() -> Select[SubscriberRow, str]:
+    return select(_person, _state.label("standing")).outerjoin(_stop, _STOPPED)
 
 
-def _segment_id(key: str) -> Any:
-    """Name a segment's id by its key, looked up once by the statement it stands in."""
-    return select(SegmentRow.id).where(SegmentRow.key == key).scalar_subquery()
-
-
-def _people() -> Select[Any]:
-    return select(_person, _STATE.label("standing")).outerjoin(_stop, _STOPPED)
-
-
-def _subscriber(found: Any) -> Subscriber:
-    row: SubscriberRow = found[0]
+def _subscriber(found: Row[SubscriberRow, str]) -> Subscriber:
+    row, state = found
     return Subscriber(
         id=SubscriberId(row.id),
         address=row.address or "",
@@ -434,7 +357,7 @@ def _subscriber(found: Any) -> Subscriber:
         name=row.name,
         language=row.language,
         timezone=row.timezone,
-        state=State(found.standing),
+        state=State(state),
         tracking=row.tracking,
         created_at=row.created_at,
         confirmed_at=row.confirmed_at,

@@ -100,6 +100,25 @@ class NewPerson:
     tracking: int = 3
 
 
+@dataclass(frozen=True, slots=True)
+class Known:
+    """What an import has to know of somebody who is there already."""
+
+    id: SubscriberId
+    state: State  # their own: a suppression is asked for apart
+    name: str
+    language: str
+    follows: frozenset[str]
+
+
+@dataclass(frozen=True, slots=True)
+class Counts:
+    """How many people there are, in all and by state."""
+
+    total: int
+    by_state: dict[State, int]  # every state, those without people too
+
+
 def may_move(here: State, there: State) -> bool:
     """Whether a subscriber may go from one state to another; staying is no move."""
     return there in MOVES[here]

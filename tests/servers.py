@@ -58,7 +58,7 @@ def postgres(*, durable: bool = False) -> Iterator[str]:
         data = directory / "data"
         create = [f"{binaries}/initdb", "-D", f"{data}", "-U", "dibao", "--auth=trust"]
         create += ["--no-sync", "--encoding=UTF8", "--locale=C.UTF-8", "--no-instructions"]
-        created = subprocess.run(  # noqa: S603  # our own command
+        created = subprocess.run(
             _as_user(create, user), cwd=directory, capture_output=True, text=True, check=False
         )
         if created.returncode:
@@ -90,10 +90,9 @@ def redis_server() -> Iterator[str]:
     command = [program, "--port", f"{port}", "--bind", "127.0.0.1", "--save", ""]
     command += ["--appendonly", "no", "--maxmemory-policy", "noeviction"]
     url = f"redis://127.0.0.1:{port}/0"
-    with _directory("redis") as (directory, user):
-        with _running(command, user, directory) as process:
-            _wait_until(lambda: _redis_answers(url), process, directory)
-            yield url
+    with _directory("redis") as (directory, user), _running(command, user, directory) as process:
+        _wait_until(lambda: _redis_answers(url), process, directory)
+        yield url
 
 
 @contextmanager
@@ -102,10 +101,9 @@ def smtp_sink(*options: str, port: int = 0, backlog: int = 256) -> Iterator[Sink
     program = _program("smtp-sink", package="postfix")
     port = port or free_port()
     command = [program, *options, f"127.0.0.1:{port}", f"{backlog}"]
-    with _directory("sink") as (directory, user):
-        with _running(command, user, directory) as process:
-            _wait_until(lambda: _listens(port), process, directory)
-            yield Sink("127.0.0.1", port, process.pid, directory)
+    with _directory("sink") as (directory, user), _running(command, user, directory) as process:
+        _wait_until(lambda: _listens(port), process, directory)
+        yield Sink("127.0.0.1", port, process.pid, directory)
 
 
 def _program(name: str, *, package: str) -> str:
@@ -170,7 +168,7 @@ def _running(
     orphaned: str = "KILL",
 ) -> Iterator[subprocess.Popen[bytes]]:
     with (directory / "log").open("wb") as log:
-        process = subprocess.Popen(  # noqa: S603  # our own command
+        process = subprocess.Popen(
             _as_user(command, user, orphaned),
             cwd=directory,
             stdin=subprocess.DEVNULL,

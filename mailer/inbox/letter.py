@@ -10,49 +10,50 @@ from email.parser import BytesParser
 
 
 @dataclass(frozen=True, slots=True)
-class Letter:
-    """One letter, read."""
+class Message:
+    """One message as it came, with its envelope."""
 
     id: str
     recipients: tuple[str, ...]  # RCPT TO
     return_path: str  # MAIL FROM
     at: datetime
+    source: bytes  # without dot-stuffing
+
+    @property
+    def recipient(self) -> str:
+        """The first recipient; the only one of a newsletter's letter."""
+        return self.recipients[0]
+
+
+@dataclass(frozen=True, slots=True)
+class Letter:
+    """One message, read."""
+
+    message: Message
     subject: str
     sender: str  # the From header
     headers: tuple[tuple[str, str], ...]  # decoded, in the order they came
     html: str  # "" where there is none
     text: str
-    source: bytes  # as it came
     html_bytes: int  # decoded; Gmail clips HTML past 102 KB
     text_bytes: int
     unsubscribe: tuple[str, ...]  # targets of List-Unsubscribe (RFC 2369)
     one_click: bool  # List-Unsubscribe-Post asks for it (RFC 8058)
 
-    @property
-    def size(self) -> int:
-        """Bytes on the wire, without dot-stuffing."""
-        return len(self.source)
 
-
-def parse(
-    raw: bytes, *, identity: str, recipients: tuple[str, ...], return_path: str, at: datetime
-) -> Letter:
+def parse(message: Message) -> Letter:
     """Read a message as far as it can be read; a broken part shows as it came, nothing raises."""
-    message = BytesParser(policy=policy.default).parsebytes(raw)
-    headers = tuple(_headers(message))
+    read = BytesParser(policy=policy.default).parsebytes(message.source)
+    headers = tuple(_headers(read))
     known = {name.lower(): value for name, value in reversed(headers)}  # the first of a name counts
-    html, text = _body(message, "html"), _body(message, "plain")
+    html, text = _body(read, "html"), _body(read, "plain")
     return Letter(
-        id=identity,
-        recipients=recipients,
-        return_path=return_path,
-        at=at,
+        message=message,
         subject=known.get("subject", ""),
         sender=known.get("from", ""),
         headers=headers,
         html=html,
         text=text,
-        source=raw,
         html_bytes=len(html.encode("utf-8", "replace")),
         text_bytes=len(text.encode("utf-8", "replace")),
         unsubscribe=_targets(known.get("list-unsubscribe", "")),
@@ -75,7 +76,7 @@ def _body(message: EmailMessage, kind: str) -> str:
         content = part.get_content() if part is not None else ""
     except (MessageError, LookupError, ValueError, AttributeError):
         return ""
-    return str(content).encode("utf-8", "replace").decode()
+    return str(content).replace("\r\n", "\n").encode("utf-8", "replace").decode()
 
 
 def _targets(header: str) -> tuple[str, ...]:

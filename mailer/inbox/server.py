@@ -10,8 +10,9 @@ import asyncio
 import logging
 import re
 import threading
-from collections.abc import Callable, Iterable
+from collections.abc import Awaitable, Callable, Iterable
 from pathlib import Path
+from typing import NoReturn
 
 from aiosmtpd.smtp import SMTP, Envelope, Session
 
@@ -109,7 +110,7 @@ class Inbox:
 class _Hooks:
     """What aiosmtpd asks on the way; one per connection. It looks for the names and shapes."""
 
-    def __init__(self, inbox: Inbox, hang_up: Callable[[], None]) -> None:
+    def __init__(self, inbox: Inbox, hang_up: Callable[[str], Awaitable[NoReturn]]) -> None:
         self._inbox = inbox
         self._hang_up = hang_up
 
@@ -126,9 +127,10 @@ class _Hooks:
         if answer is None:
             envelope.rcpt_tos.append(address)
             return "250 2.1.5 OK"
+        reply = f"{answer.code} {answer.text}"
         if answer.code == CLOSING:
-            self._hang_up()
-        return f"{answer.code} {answer.text}"
+            await self._hang_up(reply)
+        return reply
 
 
 class _Wire(SMTP):
@@ -136,7 +138,7 @@ class _Wire(SMTP):
 
     def __init__(self, inbox: Inbox, loop: asyncio.AbstractEventLoop) -> None:
         super().__init__(
-            _Hooks(inbox, self.hang_up_soon),
+            _Hooks(inbox, self.hang_up),
             data_size_limit=LARGEST,
             enable_SMTPUTF8=True,
             hostname="inbox.dibao.test",
@@ -145,13 +147,14 @@ class _Wire(SMTP):
         )
         self._inbox = inbox
 
-    def hang_up_soon(self) -> None:
-        """Close once the reply being written has left."""
-        self.loop.call_soon(self._close)
-
-    def _close(self) -> None:
-        if self.transport is not None:
-            self.transport.close()
+    async def hang_up(self, reply: str = "") -> NoReturn:
+        """End the connection after a last reply, or without one and at once."""
+        if reply:
+            await self.push(reply)
+            self._writer.close()
+        else:
+            self._writer.transport.abort()
+        raise asyncio.CancelledError  # aiosmtpd's word for it: no further command is read
 
     def _getaddr(self, arg: str) -> tuple[str | None, str | None]:
         ordinary = _ORDINARY.match(arg)
@@ -170,8 +173,7 @@ class _Wire(SMTP):
         await self.push("354 End data with <CR><LF>.<CR><LF>")
         if self._inbox.interrupts(envelope):
             await self._reader.read(1)
-            self._abort()
-            return
+            await self.hang_up()
         content = await self._message()
         reply: str | Drop = _fault(content)
         if not reply:
@@ -179,15 +181,10 @@ class _Wire(SMTP):
             reply = self._inbox.take(envelope)
         self._set_post_data_state()  # type: ignore[no-untyped-call]
         if isinstance(reply, Drop):
-            self._abort()
-            return
-        await self.push(reply)
+            await self.hang_up()
         if reply.startswith(str(CLOSING)):
-            self._close()
-
-    def _abort(self) -> None:
-        if isinstance(self.transport, asyncio.Transport):
-            self.transport.abort()
+            await self.hang_up(reply)
+        await self.push(reply)
 
     async def _message(self) -> bytes | None:
         """Read a message; without end mark and dot-stuffing, or None where it is too long."""

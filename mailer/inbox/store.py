@@ -21,7 +21,7 @@ from itertools import islice
 from pathlib import Path
 from typing import Any
 
-from mailer.inbox.letter import Letter, parse
+from mailer.inbox.letter import Letter, Message, parse
 from mailer.kit import clock
 from mailer.kit.errors import NotFound
 
@@ -113,18 +113,11 @@ class Store:
         return self.find(size=1).total
 
     def get(self, identity: str) -> Letter:
-        """One letter, parsed. Raises LetterNotFound."""
-        entry, raw = self.raw(identity)
-        return parse(
-            raw,
-            identity=entry.id,
-            recipients=entry.recipients,
-            return_path=entry.return_path,
-            at=entry.at,
-        )
+        """One letter, read. Raises LetterNotFound."""
+        return parse(self.message(identity))
 
-    def raw(self, identity: str) -> tuple[Entry, bytes]:
-        """One letter's bytes as they came. Raises LetterNotFound."""
+    def message(self, identity: str) -> Message:
+        """One message as it came. Raises LetterNotFound."""
         place = _IDENTITY.match(identity)
         if place is None:
             raise LetterNotFound
@@ -135,12 +128,15 @@ class Store:
             if segment is None or not 1 <= position <= len(segment.entries):
                 raise LetterNotFound
             entry = segment.entries[position - 1]
-        try:
-            with _letters(self.directory, number).open("rb") as letters:
-                letters.seek(entry.offset)
-                return entry, letters.read(entry.size)
-        except FileNotFoundError as cleared:
-            raise LetterNotFound from cleared
+        return self._load(number, entry)
+
+    def all(self) -> Iterator[Message]:
+        """Every message, in the order they came."""
+        with self._lock:
+            self._refresh()
+            known = [(n, entry) for n in sorted(self._segments) for entry in self._entries(n)]
+        for number, entry in known:
+            yield self._load(number, entry)
 
     def clear(self) -> None:
         """Forget every letter. A writer in another process notices and begins a new segment."""
@@ -155,6 +151,18 @@ class Store:
             if self._writer is not None:
                 self._writer.close()
                 self._writer = None
+
+    def _entries(self, number: int) -> tuple[Entry, ...]:
+        return tuple(self._segments[number].entries)
+
+    def _load(self, number: int, entry: Entry) -> Message:
+        try:
+            with _letters(self.directory, number).open("rb") as letters:
+                letters.seek(entry.offset)
+                source = letters.read(entry.size)
+        except FileNotFoundError as cleared:
+            raise LetterNotFound from cleared
+        return Message(entry.id, entry.recipients, entry.return_path, entry.at, source)
 
     def _newest(self) -> Iterator[Entry]:
         for number in sorted(self._segments, reverse=True):

@@ -1,0 +1,47 @@
+# What to type. Longer steps lie in .ci/; each target installs what it needs and nothing more.
+.DEFAULT_GOAL := help
+.PHONY: help demo setup test lint format bench faults lock assets
+BIN := .venv/bin
+COMPILE := .tools/bin/uv pip compile --quiet --universal --generate-hashes --python-version 3.11 --no-header
+
+help:  ## this list
+	@sed -n 's/^\([a-z]*\):.*## /make \1\t/p' Makefile | expand -t 16
+
+demo:  ## the main job, start to end, on this machine, with nothing to install
+	@.ci/setup requirements-run.lock
+	@$(BIN)/dibao demo
+
+setup:  ## .venv with everything: to run, to test, to lint
+	@.ci/setup requirements.lock
+
+test: setup  ## all tests, with the servers they talk to
+	@.ci/servers
+	$(BIN)/python -m pytest -n auto --maxprocesses=4 --dist loadfile $(PYTEST)
+
+lint: setup  ## style, types, import direction
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+
+format: setup  ## let the formatter have its way
+	$(BIN)/ruff check --fix-only --quiet .
+	$(BIN)/ruff format .
+
+bench: setup  ## messages per second, beside Postfix's smtp-source
+	@.ci/servers
+	$(BIN)/python -m tests.bench.send $(BENCH)
+
+faults: setup  ## kill processes while they send, then count
+	@.ci/servers
+	$(BIN)/python -m pytest tests/faults -m "slow or not slow" $(PYTEST)
+
+lock: .tools/bin/uv  ## newest versions that pyproject.toml allows, with their hashes
+	$(COMPILE) --upgrade pyproject.toml --group build --group dev -o requirements.lock
+	$(COMPILE) --upgrade pyproject.toml --group build -c requirements.lock -o requirements-run.lock
+
+.tools/bin/uv:
+	python3 -m pip install --quiet --target .tools uv
+
+assets: setup  ## browser files and test oracles from npm, where package-lock.json names some
+	@test ! -e package-lock.json || PATH="$(CURDIR)/$(BIN):$$PATH" $(BIN)/npm ci --ignore-scripts --no-audit --no-fund

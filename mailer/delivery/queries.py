@@ -1,0 +1,491 @@
+"""What the books say: who is in a chunk, how far a campaign is, whether its sums hold."""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime
+from functools import lru_cache
+from typing import Any
+
+from sqlalchemy import Select, and_, bindparam, case, func, literal, null, or_, select
+from sqlalchemy.orm import Session, aliased
+
+from mailer.campaigns import queries as campaigns
+from mailer.campaigns.campaign import CampaignId
+from mailer.delivery import ledger
+from mailer.delivery.batch import Lease
+from mailer.delivery.models import (
+    AttemptRow,
+    AudienceRow,
+    BatchRow,
+    DeliveryRow,
+    ResolutionRow,
+    WorkerRow,
+)
+from mailer.kit.database import Moment
+from subscribers import queries as subscribers
+
+@dataclass(frozen=True, slots=True)
+class Person:
+    """One recipient of a chunk, as the tables know them now."""
+
+    subscriber: int
+    address: str
+    name: str
+    first_tried: datetime | None  # at the first deferral; None on the first try
+
+
+@dataclass(frozen=True, slots=True)
+class Chunk:
+    """The people of one started chunk."""
+
+    people: tuple[Person, ...]  # to be sent to
+    unmailable: tuple[tuple[int, str], ...]  # subscriber, why not any more
+
+
+
+def people(
+    session: Session, held: Lease, segments: tuple[str, ...], after: int, to: int
+) -> Chunk:
+    """Everybody at positions after `after` up to `to` who has no result of this try yet.
+
+    `segments` are the campaign's: who follows none of them any more is not mailed.
+    """
+    rows = session.execute(
+        _read(first_try=held.attempt == 1, segments=segments),
+        {"c": held.campaign, "b": held.number, "after": after, "to": to, "n": held.attempt},
+    )
+    mailable, unmailable = [], []
+    for subscriber, address, name, why, first_tried in rows:
+        if why is None and address:
+            mailable.append(Person(subscriber, address, name or "", first_tried))
+        else:
+            unmailable.append((subscriber, why or "erased"))
+    return Chunk(tuple(mailable), tuple(unmailable))
+
+
+def started_without_result(session: Session, held: Lease) -> dict[int, datetime | None]:
+    """Everybody in a started chunk of this lease who has no row, with their first try before."""
+    to = session.scalar(
+        select(BatchRow.started_to).where(
+            BatchRow.campaign_id == held.campaign, BatchRow.number == held.number
+        )
+    )
+    rows = session.execute(
+        _members(first_try=held.attempt == 1),
+        {"c": held.campaign, "b": held.number, "after": 0, "to": to or 0, "n": held.attempt},
+    )
+    return {row[0]: row[2] for row in rows}
+
+
+
+@lru_cache
+def _members(*, first_try: bool) -> Select[Any]:
+    """Subscriber, position and first try of those in a stretch who have no result of this try.
+
+    On the first try they stand in `audience`, later in the `attempt` rows that put them here.
+    """
+    if first_try:
+        place: Any = AudienceRow
+        tried: Any = literal(None, Moment())
+        mine = AudienceRow.excluded.is_(None)
+    else:
+        place, tried = AttemptRow, AttemptRow.first_tried
+        mine = AttemptRow.number == bindparam("n") - 1
+    settled = select(DeliveryRow.subscriber_id).where(
+        DeliveryRow.campaign_id == place.campaign_id,
+        DeliveryRow.subscriber_id == place.subscriber_id,
+    )
+    again = aliased(AttemptRow)
+    deferred = select(again.subscriber_id).where(
+        again.campaign_id == place.campaign_id,
+        again.subscriber_id == place.subscriber_id,
+        again.number == bindparam("n"),
+    )
+    return (
+        select(place.subscriber_id, place.position, tried.label("first_tried"))
+        .where(
+            place.campaign_id == bindparam("c"),
+            place.batch == bindparam("b"),
+            place.position > bindparam("after"),
+            place.position <= bindparam("to"),
+            mine,
+            ~settled.exists(),
+            ~deferred.exists(),
+        )
+        .order_by(place.position)
+    )
+
+
+@lru_cache
+def _read(*, first_try: bool, segments: tuple[str, ...]) -> Select[Any]:
+    member = _members(first_try=first_try).subquery("member")
+    person = subscribers.recipients(segments).subquery("recipient")
+    return (
+        select(
+            member.c.subscriber_id,
+            person.c.address,
+            person.c.name,
+            case((person.c.id.is_(None), "erased"), else_=person.c.unmailable),
+            member.c.first_tried,
+        )
+        .outerjoin_from(member, person, person.c.id == member.c.subscriber_id)
+        .order_by(member.c.position)
+    )
+
+
+
+
+@dataclass(frozen=True, slots=True)
+class EditionProgress:
+    """How far one edition is."""
+
+    edition: int
+    audience: int
+    settled: int  # people with a result
+
+
+@dataclass(frozen=True, slots=True)
+class Progress:
+    """How far a campaign is: `audience` is the sum of the outcomes and `open`."""
+
+    audience: int
+    accepted: int
+    refused: int
+    skipped: int
+    expired: int
+    uncertain: int
+    open: int  # no result yet
+    deferred: int  # of the open ones: tried at least once
+    by_edition: tuple[EditionProgress, ...] = ()
+
+    @property
+    def settled(self) -> int:
+        """People with a result."""
+        return self.audience - self.open
+
+    @property
+    def sums(self) -> dict[str, int]:
+        """People by outcome, and those still open."""
+        return {name: getattr(self, name) for name in (*ledger.OUTCOMES, "open")}
+
+
+def progress(session: Session, campaign: CampaignId, *, by_edition: bool = False) -> Progress:
+    """How far a campaign is, counted from the rows. Raises CampaignNotFound.
+
+    Counting by edition joins a million rows where there are that many; ask only where it is shown.
+    """
+    audience = campaigns.campaign(session, campaign).audience_count
+    outcomes = ledger.counts(session, campaign)
+    left = audience - sum(outcomes.values())
+    deferred = _deferred(session, campaign) if left else 0
+    parts = _by_edition(session, campaign) if by_edition else ()
+    return Progress(audience, **outcomes, open=left, deferred=deferred, by_edition=parts)
+
+
+@dataclass(frozen=True, slots=True)
+class Verification:
+    """Whether the books of a campaign add up, and every place where they do not."""
+
+    sums: dict[str, int]
+    breaches: tuple[str, ...]
+
+    @property
+    def holds(self) -> bool:
+        """Whether there is no breach."""
+        return not self.breaches
+
+
+def verify(session: Session, campaign: CampaignId) -> Verification:
+    """Recount a campaign from its rows and name whatever does not add up."""
+    found = campaigns.campaign(session, campaign)
+    candidates, excluded, audience, keys = _audience_counts(session, campaign)
+    now = progress(session, campaign)
+    sums = {"candidates": candidates, "excluded": excluded, "audience": audience, **now.sums}
+    checks = [
+        (candidates == found.candidate_count, f"{found.candidate_count} candidates were counted"),
+        (excluded == found.excluded_count, f"{found.excluded_count} excluded were counted"),
+        (audience == found.audience_count, f"an audience of {found.audience_count} was counted"),
+        (keys == audience, f"{audience - keys} people share an address with another"),
+        (now.open >= 0, f"{-now.open} more results than people"),
+        (not found.is_over or now.open == 0, f"it is {found.state}, with {now.open} people open"),
+    ]
+    if found.frozen_at is None:
+        checks = checks[4:]  # nothing is promised of an audience that is not frozen
+    breaches = [f"{sentence}, the rows say otherwise" for holds, sentence in checks if not holds]
+    breaches += [f"{count} {sentence}" for sentence, count in _strays(session, campaign) if count]
+    return Verification(sums, tuple(breaches))
+
+
+@dataclass(frozen=True, slots=True)
+class LedgerLine:
+    """What became of one candidate of a campaign; ids only, so a ledger may be kept."""
+
+    subscriber: int
+    edition: int | None
+    lane: str | None
+    outcome: str  # excluded, open, or one of ledger.OUTCOMES
+    reason: str  # why excluded, refused or skipped
+    attempts: int
+    code: int | None
+    enhanced: str
+    reply: str
+    worker: str
+    batch: int | None
+    chunk: int | None
+    at: datetime | None
+    evidence: str
+    resolution: str  # what was learnt later of an uncertain letter
+
+
+def ledger_lines(
+    session: Session, campaign: CampaignId, *, outcome: str | None = None
+) -> Iterator[LedgerLine]:
+    """Every candidate by id, or those with one outcome, read in steps: a million fit."""
+    rows = _ledger().where(AudienceRow.campaign_id == campaign)
+    if outcome in ledger.OUTCOMES:
+        rows = rows.where(DeliveryRow.outcome == outcome)
+    elif outcome == "excluded":
+        rows = rows.where(AudienceRow.excluded.is_not(None))
+    elif outcome == "open":
+        rows = rows.where(AudienceRow.excluded.is_(None), DeliveryRow.outcome.is_(None))
+    stepwise = rows.order_by(AudienceRow.subscriber_id).execution_options(yield_per=1000)
+    for row in session.execute(stepwise):
+        yield LedgerLine(*row)
+
+
+def uncertain(session: Session, campaign: CampaignId) -> tuple[LedgerLine, ...]:
+    """Letters that left or did not: by name, each with worker, chunk and evidence."""
+    return tuple(ledger_lines(session, campaign, outcome="uncertain"))
+
+
+@dataclass(frozen=True, slots=True)
+class Attempt:
+    """One try that was deferred."""
+
+    number: int
+    code: int | None
+    enhanced: str
+    reply: str
+    at: datetime
+    batch: int  # the later one
+
+
+@dataclass(frozen=True, slots=True)
+class Explanation:
+    """What the books say of one person and one campaign."""
+
+    line: LedgerLine
+    attempts: tuple[Attempt, ...] = field(default=())
+    next_try: datetime | None = None  # not before
+
+
+def explain(session: Session, campaign: CampaignId, subscriber: int) -> Explanation | None:
+    """What became of one person, with every try; None where they were never a candidate."""
+    row = session.execute(
+        _ledger().where(
+            AudienceRow.campaign_id == campaign, AudienceRow.subscriber_id == subscriber
+        )
+    ).one_or_none()
+    if row is None:
+        return None
+    line = LedgerLine(*row)
+    tries = session.scalars(
+        select(AttemptRow)
+        .where(AttemptRow.campaign_id == campaign, AttemptRow.subscriber_id == subscriber)
+        .order_by(AttemptRow.number)
+    )
+    attempts = tuple(
+        Attempt(t.number, t.code, t.enhanced, t.reply, t.at, t.batch) for t in tries
+    )
+    next_try = None
+    if line.outcome == "open":
+        number = attempts[-1].batch if attempts else line.batch
+        waiting = session.get(BatchRow, (campaign, number))
+        next_try = waiting.not_before if waiting else None
+    return Explanation(line, attempts, next_try)
+
+
+def needed(session: Session, campaign: CampaignId) -> list[tuple[int, int, int]]:
+    """Which editions an audience needs now: segments (bits), tracking (bits), people."""
+    found = campaigns.campaign(session, campaign)
+    one = subscribers.candidates(found.segments).subquery("candidate")
+    tracking = one.c.tracking.bitwise_and(found.tracking).label("level")
+    wanted = (
+        select(one.c.mask, tracking, func.count())
+        .where(one.c.excluded.is_(None))
+        .group_by(one.c.mask, tracking)
+        .order_by(one.c.mask, tracking)
+    )
+    return [(row[0], row[1], row[2]) for row in session.execute(wanted)]
+
+
+@dataclass(frozen=True, slots=True)
+class Worker:
+    """A process that sends, or did."""
+
+    id: str
+    host: str
+    pid: int
+    version: str
+    started_at: datetime
+    heartbeat_at: datetime
+    stopped_at: datetime | None  # left in order
+    batches: int  # leased at the moment
+
+
+def workers(session: Session) -> tuple[Worker, ...]:
+    """Everybody who registered, the latest sign of life first."""
+    leased = (
+        select(func.count())
+        .where(BatchRow.worker == WorkerRow.id, BatchRow.state == "open")
+        .scalar_subquery()
+    )
+    rows = session.execute(
+        select(
+            WorkerRow.id,
+            WorkerRow.host,
+            WorkerRow.pid,
+            WorkerRow.version,
+            WorkerRow.started_at,
+            WorkerRow.heartbeat_at,
+            WorkerRow.stopped_at,
+            leased,
+        ).order_by(WorkerRow.heartbeat_at.desc())
+    )
+    return tuple(Worker(*row) for row in rows)
+
+
+def _deferred(session: Session, campaign: CampaignId) -> int:
+    settled = select(DeliveryRow.subscriber_id).where(
+        DeliveryRow.campaign_id == AttemptRow.campaign_id,
+        DeliveryRow.subscriber_id == AttemptRow.subscriber_id,
+    )
+    waiting = select(func.count(AttemptRow.subscriber_id.distinct())).where(
+        AttemptRow.campaign_id == campaign, ~settled.exists()
+    )
+    return session.scalar(waiting) or 0
+
+
+def _by_edition(session: Session, campaign: CampaignId) -> tuple[EditionProgress, ...]:
+    rows = session.execute(
+        select(
+            AudienceRow.edition_id, func.count(), func.count(DeliveryRow.subscriber_id)
+        )
+        .outerjoin(DeliveryRow, _result_of_audience())
+        .where(AudienceRow.campaign_id == campaign, AudienceRow.excluded.is_(None))
+        .group_by(AudienceRow.edition_id)
+        .order_by(AudienceRow.edition_id)
+    )
+    return tuple(EditionProgress(row[0] or 0, row[1], row[2]) for row in rows)
+
+
+def _audience_counts(session: Session, campaign: CampaignId) -> tuple[int, int, int, int]:
+    included = case((AudienceRow.excluded.is_(None), AudienceRow.address_key))
+    row = session.execute(
+        select(
+            func.count(),
+            func.count(AudienceRow.excluded),
+            func.count(included),
+            func.count(included.distinct()),
+        ).where(AudienceRow.campaign_id == campaign)
+    ).one()
+    return row[0], row[1], row[2], row[3]
+
+
+def _strays(session: Session, campaign: CampaignId) -> Iterator[tuple[str, int]]:
+    """Rows that no honest run leaves behind: what is wrong with them, and how many there are."""
+    results = select(func.count()).select_from(DeliveryRow)
+    mine = DeliveryRow.campaign_id == campaign
+    yield (
+        "results of people outside the audience",
+        session.scalar(
+            results.outerjoin(AudienceRow, _result_of_audience()).where(
+                mine,
+                or_(AudienceRow.subscriber_id.is_(None), AudienceRow.excluded.is_not(None)),
+            )
+        )
+        or 0,
+    )
+    unstarted = or_(
+        BatchRow.number.is_(None),
+        DeliveryRow.chunk.is_(None),
+        DeliveryRow.epoch > BatchRow.epoch,
+        and_(DeliveryRow.epoch == BatchRow.epoch, DeliveryRow.chunk > BatchRow.chunks_started),
+    )
+    yield (
+        "letters accepted without a started chunk",
+        session.scalar(
+            results.outerjoin(
+                BatchRow,
+                and_(
+                    BatchRow.campaign_id == DeliveryRow.campaign_id,
+                    BatchRow.number == DeliveryRow.batch,
+                ),
+            ).where(mine, DeliveryRow.outcome == "accepted", unstarted)
+        )
+        or 0,
+    )
+    yield ("people deferred to a batch that is too small for them", _misplaced(session, campaign))
+
+
+def _misplaced(session: Session, campaign: CampaignId) -> int:
+    found = (
+        select(func.count())
+        .select_from(AttemptRow)
+        .outerjoin(
+            BatchRow,
+            and_(
+                BatchRow.campaign_id == AttemptRow.campaign_id,
+                BatchRow.number == AttemptRow.batch,
+            ),
+        )
+        .where(
+            AttemptRow.campaign_id == campaign,
+            or_(BatchRow.number.is_(None), AttemptRow.position > BatchRow.size),
+        )
+    )
+    return session.scalar(found) or 0
+
+
+def _result_of_audience() -> Any:
+    return and_(
+        DeliveryRow.campaign_id == AudienceRow.campaign_id,
+        DeliveryRow.subscriber_id == AudienceRow.subscriber_id,
+    )
+
+
+@lru_cache
+def _ledger() -> Select[Any]:
+    def of(row: Any, value: Any, order: Any) -> Any:
+        return (
+            select(value)
+            .where(
+                row.campaign_id == AudienceRow.campaign_id,
+                row.subscriber_id == AudienceRow.subscriber_id,
+            )
+            .order_by(order)
+            .limit(1)
+            .scalar_subquery()
+        )
+
+    tries = func.coalesce(of(AttemptRow, AttemptRow.number, AttemptRow.number.desc()), 0)
+    tried = case((DeliveryRow.code.is_not(None), 1), (DeliveryRow.outcome == "uncertain", 1), else_=0)
+    learnt = of(ResolutionRow, ResolutionRow.outcome, ResolutionRow.number.desc())
+    unset = case((AudienceRow.excluded.is_not(None), "excluded"), else_="open")
+    return select(
+        AudienceRow.subscriber_id,
+        AudienceRow.edition_id,
+        AudienceRow.lane,
+        func.coalesce(DeliveryRow.outcome, unset),
+        func.coalesce(AudienceRow.excluded, DeliveryRow.reason, ""),
+        tries + tried,
+        DeliveryRow.code,
+        func.coalesce(DeliveryRow.enhanced, ""),
+        func.coalesce(DeliveryRow.reply, ""),
+        func.coalesce(DeliveryRow.worker, ""),
+        func.coalesce(DeliveryRow.batch, AudienceRow.batch),
+        DeliveryRow.chunk,
+        DeliveryRow.at,
+        func.coalesce(DeliveryRow.evidence, ""),
+        func.coalesce(learnt, ""),
+    ).outerjoin(DeliveryRow, _result_of_audience())
