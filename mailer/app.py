@@ -27,6 +27,10 @@ from mailer.kit.errors import DibaoError, Misconfigured, Unavailable
 from mailer.kit.settings import Settings
 from mailer.kit.signing import Keyring
 from mailer.tracking.spool import Spool
+from subscribers.address import key_from
+
+COUNT = 2.0
+"""Seconds between two looks into the spool: how old the numbers of a report may be."""
 
 _log = structlog.get_logger()
 
@@ -42,7 +46,7 @@ class App:
     spool: Spool
     inbox: Inbox | None = None  # where the built-in one runs in this process
     _worker: broker.EmbeddedWorker | None = None
-    _sweeper: "Sweeper | None" = None
+    _turns: list["Turns"] = field(default_factory=list)
     _dispatcher: Dispatcher | None = None
     _lock: threading.RLock = field(default_factory=threading.RLock)
 
@@ -68,8 +72,8 @@ class App:
 
     @property
     def address_key(self) -> bytes:
-        """The key of hashed addresses: the oldest secret's, so that rotation keeps suppressions."""
-        return self.keyring.keys[-1]
+        """The key that stored addresses are hashed with."""
+        return key_from(self.settings.secrets)
 
     @property
     def sender(self) -> campaigns.Sender:
@@ -124,6 +128,7 @@ class App:
             return
         self.start_inbox()
         self.start_worker()
+        self.start_counting()
         try:
             yield
         finally:
@@ -147,15 +152,19 @@ class App:
 
     def start_sweeper(self) -> None:
         """Look for due work every few seconds, in a thread."""
-        self._sweeper = Sweeper(partial(jobs.sweep, self.tools), self.settings.sweep)
-        self._sweeper.start()
+        self._take_turns("sweep", partial(jobs.sweep, self.tools), self.settings.sweep)
+
+    def start_counting(self) -> None:
+        """Load the hits that this process and its neighbours spool, in a thread."""
+        self._take_turns("count", partial(jobs.count, self.tools), COUNT)
 
     def stop(self) -> None:
         """End what was started here: letters on the wire are finished, leases given back."""
         if self._dispatcher is not None:
             self._dispatcher.stop()
-        if self._sweeper is not None:
-            self._sweeper.stop()
+        for turns in self._turns:
+            turns.stop()
+        self._turns.clear()
         if self._worker is not None:
             self._worker.stop()
         if self._dispatcher is not None:
@@ -170,7 +179,12 @@ class App:
         self.database.forget()
         self._lock = threading.RLock()
         self._dispatcher = None
-        self._sweeper = None
+        self._turns = []
+
+    def _take_turns(self, name: str, act: Callable[[], object], seconds: float) -> None:
+        turns = Turns(name, act, seconds)
+        turns.start()
+        self._turns.append(turns)
 
     def _bound(self, name: str, run: Callable[..., object]) -> Callable[..., None]:
         def task(**ids: int) -> None:
@@ -183,14 +197,15 @@ class App:
         return task
 
 
-class Sweeper:
+class Turns:
     """Calls an action every few seconds in a thread; a failed turn is logged, the next one comes."""
 
-    def __init__(self, act: Callable[[], object], seconds: float) -> None:
+    def __init__(self, name: str, act: Callable[[], object], seconds: float) -> None:
+        self._name = name
         self._act = act
         self._seconds = seconds
         self._stopped = threading.Event()
-        self._thread = threading.Thread(target=self._run, name="sweep", daemon=True)
+        self._thread = threading.Thread(target=self._run, name=self._name, daemon=True)
 
     def start(self) -> None:
         """Start, with a first turn at once."""
@@ -206,7 +221,7 @@ class Sweeper:
             try:
                 self._act()
             except (DibaoError, SQLAlchemyError):
-                _log.exception("sweep failed; trying again")
+                _log.exception("turn failed; the next one tries again", turn=self._name)
             self._stopped.wait(self._seconds)
 
 

@@ -2,8 +2,8 @@
 
     launch ──knock──► prepare ──knock──► send … send ──► close
                          ▲                 ▲
-    sweep, every few seconds: what is due and was not knocked for
-    count: hits from the spool into events and rollups
+    sweep, every few seconds in each worker: what is due and was not knocked for
+    count, every few seconds where the pages are: hits from the spool into events and rollups
 
 A knock may be lost, late or doubled: each job looks in the database first what there is to do.
 """
@@ -116,7 +116,6 @@ def sweep(tools: Tools) -> None:
         _run_or_knock(tools, "campaign.prepare", found.id)
     for identity in tools.dispatcher().sweep():
         _run_or_knock(tools, "campaign.send", identity)
-    count(tools)
 
 
 @dataclass(frozen=True, slots=True)
@@ -130,7 +129,6 @@ class Job:
 JOBS: Mapping[str, Job] = {
     "campaign.prepare": Job("bulk", prepare),
     "campaign.send": Job("bulk", send),
-    "events.count": Job("events", count),
     "sweep": Job("maintenance", sweep),
 }
 

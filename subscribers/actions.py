@@ -12,7 +12,6 @@ from sqlalchemy.orm import Session
 
 from subscribers import preferences, queries, record
 from subscribers.address import EmailAddress, address_key
-from subscribers.bulk import add_confirmed
 from subscribers.consent import Act, Origin, open_request
 from subscribers.models import FollowRow, SegmentRow, SubscriberRow, SuppressionRow
 from subscribers.preferences import Change, Wanted
@@ -35,22 +34,6 @@ from subscribers.suppression import (
     Scope,
     outweighs,
 )
-
-__all__ = [
-    "add_confirmed",
-    "change_preferences",
-    "confirm",
-    "create_segment",
-    "ensure_segments",
-    "erase",
-    "follow",
-    "lift",
-    "set_tracking",
-    "subscribe",
-    "suppress",
-    "unfollow",
-    "unsubscribe",
-]
 
 _HERE = {State.PENDING, State.CONFIRMED}  # own states of somebody who has not left
 
@@ -272,7 +255,7 @@ def change_preferences(
 def suppress(  # noqa: PLR0913  # a suppression says why, since when and what shows it
     session: Session,
     address_key: str,
-    reason: Reason,
+    reason: Reason | str,
     *,
     now: datetime,
     evidence: str = "",
@@ -281,7 +264,9 @@ def suppress(  # noqa: PLR0913  # a suppression says why, since when and what sh
     """Let an address be mailed no more, by its keyed hash, whether a subscriber has it or not.
 
     True where that is new, or weightier than the reason there was; the lighter one is closed.
+    Raises ValueError for a word that is no Reason.
     """
+    reason = Reason(reason)
     active = queries.suppression(session, address_key)
     if active is not None:
         if not outweighs(reason, active.reason):

@@ -18,6 +18,7 @@ from subscribers.subscriber import NewPerson, State, SubscriberId
 CHUNK = 1000
 """People per round of statements: enough to hide the round trips, little to hold."""
 
+_MOMENTS = ("created_at", "confirmed_at", "updated_at")
 _CONSENT = ("subscriber_id", "act", "segments", "wording", "source", "actor", "evidence", "at")
 
 
@@ -114,19 +115,12 @@ def _insert(
             "name": person.name,
             "language": person.language,
             "timezone": person.timezone,
-            "state": State.CONFIRMED.value,
             "tracking": person.tracking,
-            "fields": {},
-            "created_at": now,
-            "confirmed_at": now,
-            "updated_at": now,
         }
         for hashed, person in people.items()
     ]
-    if not rows:
-        return {}
-    statement = record.inserting(session, SubscriberRow).on_conflict_do_nothing()
-    made = session.execute(statement.returning(SubscriberRow.address_key, SubscriberRow.id), rows)
+    same = {"state": State.CONFIRMED.value, "fields": {}} | dict.fromkeys(_MOMENTS, now)
+    made = record.insert_new(session, SubscriberRow, rows, same, ("address_key", "id"))
     return {hashed: SubscriberId(number) for hashed, number in made}
 
 
@@ -149,12 +143,12 @@ def _follow(
     now: datetime,
 ) -> None:
     rows = [
-        {"subscriber_id": person, "segment_id": ids[segment], "since": now}
+        {"subscriber_id": person, "segment_id": ids[segment]}
         for person, segments in follows.items()
         for segment in dict.fromkeys(segments)
     ]
-    if rows:  # somebody may have followed on their own since we looked
-        session.execute(record.inserting(session, FollowRow).on_conflict_do_nothing(), rows)
+    # somebody may have followed on their own since we looked
+    record.insert_new(session, FollowRow, rows, {"since": now})
 
 
 def _note(

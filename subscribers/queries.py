@@ -18,7 +18,7 @@ from subscribers.models import (
 )
 from subscribers.preferences import Choice, Preferences
 from subscribers.segment import Segment, SegmentCount, SegmentNotFound
-from subscribers.segment_sql import followed, follows_any
+from subscribers.segment_sql import among, followed, follows_any
 from subscribers.standing import Standing
 from subscribers.subscriber import (
     Counts,
@@ -36,12 +36,16 @@ _STOPPED = (_stop.address_key == _person.address_key) & _stop.lifted_at.is_(None
 _OWN_WORDS = (Reason.BOUNCED.value, Reason.COMPLAINED.value)
 
 # suppression.standing in SQL; a test holds the two to the same answer
-_state: ColumnElement[str] = case(
-    (_person.state == State.ERASED.value, _person.state),
-    (_stop.reason.is_(None), _person.state),
-    (_stop.reason.in_(_OWN_WORDS), _stop.reason),
-    else_=literal(State.SUPPRESSED.value),
-)
+_word = case((_stop.reason.in_(_OWN_WORDS), _stop.reason), else_=literal(State.SUPPRESSED.value))
+
+
+def _now(stopped: ColumnElement[str]) -> ColumnElement[str]:
+    """Say where somebody stands, given what the word for their active suppression is, or NULL."""
+    erased = _person.state == State.ERASED.value
+    return case((erased, _person.state), else_=func.coalesce(stopped, _person.state))
+
+
+_state = _now(case((_stop.reason.is_not(None), _word)))  # where `suppression` is joined
 
 
 def candidates(segments: Sequence[str]) -> Select[int, str, str, int, int, str | None]:
@@ -77,22 +81,20 @@ def recipients(
     reason now, in the words of `candidates`). With segments, who follows none of them any more is
     unmailable as "unfollowed". To be joined by id.
     """
-    unmailable: ColumnElement[str | None] = func.nullif(_state, State.CONFIRMED.value)
+    # a subquery, not a join: SQLite reads everybody for a join that is itself outer-joined
+    stopped = select(_word).where(_STOPPED).correlate(_person).scalar_subquery()
+    unmailable: ColumnElement[str | None] = func.nullif(_now(stopped), State.CONFIRMED.value)
     if segments is not None:
         still = follows_any(_person.id, segments)
         unmailable = func.coalesce(unmailable, case((still, null()), else_="unfollowed"))
-    return (
-        select(
-            _person.id.label("id"),
-            func.coalesce(_person.address, "").label("address"),
-            _person.name.label("name"),
-            _person.language.label("language"),
-            _person.tracking.label("tracking"),
-            unmailable.label("unmailable"),
-        )
-        .select_from(_person)
-        .outerjoin(_stop, _STOPPED)
-    )
+    return select(
+        _person.id.label("id"),
+        func.coalesce(_person.address, "").label("address"),
+        _person.name.label("name"),
+        _person.language.label("language"),
+        _person.tracking.label("tracking"),
+        unmailable.label("unmailable"),
+    ).select_from(_person)
 
 
 def subscriber(session: Session, subscriber: SubscriberId) -> Subscriber:
@@ -263,7 +265,7 @@ def suppression(session: Session, address_key: str) -> Suppression | None:
 def suppressed(session: Session, address_keys: Sequence[str]) -> frozenset[str]:
     """Say which of these addresses must not be mailed. At most some ten thousand at once."""
     found = select(_stop.address_key).where(
-        _stop.address_key.in_(address_keys), _stop.lifted_at.is_(None)
+        among(session, _stop.address_key, address_keys), _stop.lifted_at.is_(None)
     )
     return frozenset(session.scalars(found))
 
@@ -273,13 +275,13 @@ def known(session: Session, address_keys: Sequence[str]) -> dict[str, Known]:
     people = session.execute(
         select(
             _person.address_key, _person.id, _person.state, _person.name, _person.language
-        ).where(_person.address_key.in_(address_keys))
+        ).where(among(session, _person.address_key, address_keys))
     ).all()
     follows: dict[int, set[str]] = {row.id: set() for row in people}
     pairs = (
         select(FollowRow.subscriber_id, SegmentRow.key)
         .join(SegmentRow, SegmentRow.id == FollowRow.segment_id)
-        .where(FollowRow.subscriber_id.in_(follows))
+        .where(among(session, FollowRow.subscriber_id, list(follows)))
     )
     for number, key in session.execute(pairs) if follows else ():
         follows[number].add(key)

@@ -1,11 +1,12 @@
 """How a change to a person is written down: the lock, the follows, the entry in `consent`."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import delete, select, update
+from sqlalchemy import delete, func, literal, select, update
 from sqlalchemy.dialects import postgresql, sqlite
+from sqlalchemy.dialects.postgresql import ARRAY
 from sqlalchemy.orm import Session
 
 from mailer.kit.database import Base
@@ -16,9 +17,42 @@ from subscribers.subscriber import State, SubscriberId, SubscriberNotFound
 
 def inserting(session: Session, table: type[Base]) -> postgresql.Insert | sqlite.Insert:
     """Begin an INSERT that may say ON CONFLICT, in the words of the session's database."""
+    target = Base.metadata.tables[table.__tablename__]
     if session.get_bind().dialect.name == "sqlite":
-        return sqlite.insert(table)
-    return postgresql.insert(table)
+        return sqlite.insert(target)
+    return postgresql.insert(target)
+
+
+def insert_new(
+    session: Session,
+    table: type[Base],
+    rows: Sequence[Mapping[str, object]],
+    same: Mapping[str, object],
+    returned: Sequence[str] = (),
+) -> Sequence[Sequence[Any]]:
+    """Insert rows but those whose key is there; return columns of those that were inserted.
+
+    `same` holds the columns that all rows share. On PostgreSQL one statement carries one array per
+    column: a placeholder per value takes its driver longer than the insert takes the server.
+    """
+    if not rows:
+        return ()
+    columns, statement = table.__table__.c, inserting(session, table)
+    if isinstance(statement, sqlite.Insert):
+        parameters = [{**row, **same} for row in rows]
+        statement = statement.on_conflict_do_nothing()
+    else:
+        names, parameters = tuple(rows[0]), []
+        arrays = [literal([row[name] for row in rows], ARRAY(columns[name].type)) for name in names]
+        each = func.unnest(*arrays).table_valued(*names).render_derived()
+        constants = [literal(value, columns[name].type) for name, value in same.items()]
+        chosen = statement.from_select([*names, *same], select(*each.c, *constants))
+        statement = chosen.on_conflict_do_nothing()
+    if not returned:
+        session.execute(statement, parameters)
+        return ()
+    found = statement.returning(*(columns[name] for name in returned))
+    return session.execute(found, parameters).all()
 
 
 def lock(session: Session, subscriber: SubscriberId) -> State:

@@ -82,7 +82,7 @@ class _Roles:
         for place, here in enumerate(marked):
             level = self.lines[here].level
             after = marked[place + 1] if place + 1 < len(marked) else len(self.lines)
-            holds_text = any(n for n in self.flow if here < n < after)
+            holds_text = bisect_right(self.flow, after - 1) > bisect_right(self.flow, here)
             if here == (titles or [-1])[0]:
                 self.roles[here] = Role.TITLE
             elif level not in levels:
@@ -137,7 +137,7 @@ class _Roles:
         ]  # fmt: skip
         sections = len(heads) > 1 and bool(between) and all(map(self._heads_section, between))
         for end in between:
-            after_restart = self.flow[self.flow.index(end) + 1] in restarts if end in self.flow else False
+            after_restart = self.flow[bisect_right(self.flow, end)] in restarts
             if sections or (after_restart and self.lines[end].form is Form.HEADLINE):
                 self.roles[end] = Role.SECTION
             elif self.spaced:
@@ -176,9 +176,11 @@ class _Roles:
 
     def _article(self, run: Run) -> None:
         first = run.places[0]
-        opened = [n for n in range(first) if self.roles[n].opens or self.roles[n] is Role.SECTION]
-        if opened and self.roles[opened[-1]] is Role.ITEM:
-            self.roles[opened[-1]] = Role.ARTICLE
+        opened = first - 1
+        while opened >= 0 and not (self.roles[opened].opens or self.roles[opened] is Role.SECTION):
+            opened -= 1
+        if opened >= 0 and self.roles[opened] is Role.ITEM:
+            self.roles[opened] = Role.ARTICLE
         for place in run.places:
             self.roles[place] = Role.PART
         before = self._before(first)
@@ -223,7 +225,9 @@ class _Plain:
         self.follows = follows  # a numbered run comes next
         self.begins = begins  # this is where the digest starts
         self.repeats: set[int] = set()
+        self.text: set[int] = set()  # lines that look like headlines and are none
         self.heads = self._filtered(self._candidates())
+        self.text = {n for n in flow if found.lines[n].form is Form.HEADLINE} - set(self.heads)
         self.terminated = self._is_terminated()
 
     def headlines(self) -> list[int]:
@@ -277,14 +281,13 @@ class _Plain:
         starting = [n for n in heads if self.lines[n].gap or not index[n]]
         if blocks >= 3 and len(starting) >= 0.7 * len(heads):  # noqa: PLR2004
             heads = starting
-        sure = [n for n in heads if index[n] and self._terminates(index[n] - 1)]
-        capital = [n for n in heads if title_case(self.lines[n].text)]
-        habit = all(n in set(capital) for n in sure) if len(sure) > 1 else len(capital) > 0.6 * len(heads)  # noqa: PLR2004
+        sure = {n for n in heads if index[n] and self._terminates(index[n] - 1)}
+        capital = {n for n in heads if title_case(self.lines[n].text)}
+        habit = len(capital) > 0.6 * len(heads) and (len(sure) < 2 or sure <= capital)  # noqa: PLR2004
         if habit and len(capital) > 1:
-            heads = [n for n in heads if n in set(capital) | set(sure)]
-        asking = [n for n in heads if self.lines[n].text.endswith(("?", "!"))]
-        tame = {n for n in asking if n not in set(sure) | set(capital) and index[n]}
-        return [n for n in heads if n not in tame]
+            heads = [n for n in heads if n in capital or n in sure]
+        certain = sure | capital | set(self.flow[:1])
+        return [n for n in heads if n in certain or not self.lines[n].text.endswith(("?", "!"))]
 
     def _terminates(self, place: int) -> bool:
         here = self.flow[place]
@@ -298,10 +301,11 @@ class _Plain:
         return len(ends) >= 3 and closed >= 0.7 * len(ends)  # noqa: PLR2004
 
     def _after(self, here: int) -> Form | None:
-        """The form of the next line that counts, repeats being body."""
+        """The form of the next line that counts; what only looks like a headline is body."""
         at = bisect_right(self.flow, here)
         if at < len(self.flow):
-            return Form.POINTER if self.flow[at] in self.repeats else self.lines[self.flow[at]].form
+            after = self.flow[at]
+            return Form.PROSE if after in self.text or after in self.repeats else self.lines[after].form
         return None
 
     def _runs(self) -> list[list[int]]:

@@ -7,10 +7,12 @@ from bisect import bisect_right
 from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 
 from mailer.content.paste_lines import Form, Line, ends_sentence
 
 _LONGEST = 25  # words of a numbered headline
+_SHORT = 15  # words of one that ends with a full stop
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,11 +26,12 @@ def numbered_runs(lines: Sequence[Line]) -> list[Run]:
     """The runs of numbered headlines, in order, none inside another."""
     listed = _listed(lines)
     open_lines = [n for n, line in enumerate(lines) if line.form is Form.NUMBERED and n not in listed]
-    runs = _chains(lines, open_lines)
+    runs = [run for run in _chains(lines, open_lines) if _are_headlines(lines, run, over_text=True)]
     if not runs:  # headlines only, with nothing under them
         everything = [n for n, line in enumerate(lines) if line.form is Form.NUMBERED]
-        runs = [run for run in _chains(lines, everything) if len(run) >= 0.5 * len(lines)]  # noqa: PLR2004
-    return [Run(tuple(run)) for run in runs if _are_headlines([lines[n] for n in run])]
+        whole = [run for run in _chains(lines, everything) if len(run) >= 0.5 * len(lines)]  # noqa: PLR2004
+        runs = [run for run in whole if _are_headlines(lines, run, over_text=False)]
+    return [Run(tuple(run)) for run in runs]
 
 
 def _listed(lines: Sequence[Line]) -> set[int]:
@@ -53,46 +56,41 @@ def _listed(lines: Sequence[Line]) -> set[int]:
     return listed
 
 
-def _chains(lines: Sequence[Line], numbered: list[int]) -> list[list[int]]:
-    """The longest chains of growing numbers from 1, one after another; a gap of one is allowed."""
-    places: defaultdict[int, list[int]] = defaultdict(list)
-    for place in numbered:
-        places[lines[place].ordinal].append(place)
-    length: dict[int, int] = {}
-    after: dict[int, int] = {}
-    for place in reversed(numbered):
-        options = []
-        for step in (1, 2):
-            later = places[lines[place].ordinal + step]
-            at = bisect_right(later, place)
-            if at < len(later):
-                options.append((length[later[at]], -step, later[at]))
-        best = max(options, default=(0, 0, -1))
-        length[place], after[place] = 1 + best[0], best[2]
-    chains: list[list[int]] = []
-    starts = [place for place in places[1] if length[place] > 1]
-    end = -1
-    for place in starts:
-        if place <= end:
-            continue
-        rivals = [n for n in starts if place < n <= _last(after, place)][:8]
-        best_start = max([place, *rivals], key=lambda n: (length[n], -n))
-        chain = [best_start]
-        while after[chain[-1]] >= 0:
-            chain.append(after[chain[-1]])
-        chains.append(chain)
-        end = chain[-1]
+def _chains(lines: Sequence[Line], numbered: Sequence[int]) -> list[list[int]]:
+    """From each 1 up to the next: its 2, 3 and so on; one missing number is forgiven."""
+    starts = [k for k, place in enumerate(numbered) if lines[place].ordinal == 1]
+    chains = []
+    for start, end in pairwise([*starts, len(numbered)]):
+        places: defaultdict[int, list[int]] = defaultdict(list)
+        for place in numbered[start:end]:
+            places[lines[place].ordinal].append(place)
+        chain = [numbered[start]]
+        while (following := _following(places, lines[chain[-1]].ordinal, chain[-1])) is not None:
+            chain.append(following)
+        if len(chain) > 1:
+            chains.append(chain)
     return chains
 
 
-def _last(after: dict[int, int], place: int) -> int:
-    while after[place] >= 0:
-        place = after[place]
-    return place
+def _following(places: dict[int, list[int]], ordinal: int, place: int) -> int | None:
+    for step in (1, 2):
+        later = places.get(ordinal + step, [])
+        at = bisect_right(later, place)
+        if at < len(later):
+            return later[at]
+    return None
 
 
-def _are_headlines(lines: list[Line]) -> bool:
-    """Whether numbered lines are headlines rather than numbered paragraphs."""
-    short = [n for n in lines if len(n.rest.split()) <= _LONGEST]
-    plain = [n for n in lines if not ends_sentence(n.rest) or n.rest.endswith(("?", "!"))]
-    return len(lines) > 1 and min(len(short), len(plain)) >= 0.7 * len(lines)  # noqa: PLR2004
+def _are_headlines(lines: Sequence[Line], run: list[int], *, over_text: bool) -> bool:
+    """Whether numbered lines are headlines rather than numbered paragraphs.
+
+    A full stop speaks against it, unless the line is short and has text under it.
+    """
+    limit = _SHORT if over_text else 0
+    good = 0
+    for place in run:
+        text = lines[place].rest
+        count = len(text.split())
+        plain = not ends_sentence(text) or text.endswith(("?", "!"))
+        good += count <= (_LONGEST if plain else limit)
+    return good >= 0.7 * len(run)  # noqa: PLR2004

@@ -117,6 +117,7 @@ NAMED = re.compile(
     r"((?:[A-Z][\w’'-]*|&)(?: (?:[A-Z][\w’'-]*|&|of|the|and|in)){0,6})"  # noqa: RUF001
 )
 NUMBER = re.compile(r"(?:#|\b(?:issue|edition|vol\.?|no\.?) ?#?)(\d{1,5})\b", _I)
+ISSUE_NUMBER = re.compile(r"(?:issue|edition|volume|vol\.?|no\.?)? ?(?:#|no\.? )?(\d{1,5})", _I)
 MAIL = re.compile(r"[\w.+-]+@[\w-]+(?:\.[\w-]+)+")
 CONTACT = re.compile(r"\b(?:contact|e-?mail|write|reach|reply|get in touch|questions)\b", _I)
 QUOTATION = re.compile(r"[“\"「](?:[^”\"」\s]+\s+){4}")  # noqa: RUF001

@@ -13,21 +13,24 @@ from typing import Any
 
 from sqlalchemy import (
     Integer,
+    Select,
     Text,
     Update,
     bindparam,
     case,
     column,
+    literal,
     or_,
     select,
     table,
     update,
 )
-from sqlalchemy.orm import Session
+from sqlalchemy.orm import Session, aliased
 
 from mailer.campaigns.campaign import CampaignId, EditionId, State
-from mailer.delivery.models import BatchRow
+from mailer.delivery.models import AttemptRow, AudienceRow, BatchRow, DeliveryRow
 from mailer.kit.database import Moment, database_now
+from subscribers import queries as subscribers
 
 # Part of the fence, so it has to stand in the same statement as the batch.
 _campaign = table(
@@ -54,6 +57,25 @@ class Lease:
     def key(self) -> tuple[int, int]:
         """What names the batch."""
         return self.campaign, self.number
+
+
+@dataclass(frozen=True, slots=True)
+class Person:
+    """One recipient of a chunk, as the tables know them now."""
+
+    subscriber: int
+    address: str
+    name: str
+    first_tried: datetime | None  # at the first deferral; None on the first try
+
+
+@dataclass(frozen=True, slots=True)
+class Chunk:
+    """The people of one started chunk."""
+
+    people: tuple[Person, ...]  # to be sent to
+    unmailable: tuple[tuple[int, str], ...]  # subscriber, why not any more
+
 
 
 def lease(
@@ -159,8 +181,8 @@ def release(session: Session, held: Lease, *, wait: float = 0, reason: str = "")
 
     `wait`: seconds until somebody may lease it again.
     """
-    values = {
-        "state": "open",
+    values: dict[str, Any] = {
+        "epoch": BatchRow.epoch + 1,
         "worker": None,
         "lease_until": None,
         "chunks_started": 0,
@@ -174,58 +196,38 @@ def release(session: Session, held: Lease, *, wait: float = 0, reason: str = "")
     return session.scalar(given) is not None
 
 
-def in_doubt(
-    session: Session, *, worker: str | None = None, over_for: float | None = None
-) -> tuple[Lease, ...]:
-    """Leased batches of one worker, or those whose lease was over `over_for` seconds ago.
+def people(
+    session: Session, held: Lease, segments: tuple[str, ...], after: int, to: int
+) -> Chunk:
+    """Everybody at positions after `after` up to `to` who has no result of this try yet.
 
-    Each is locked until the transaction ends; one that somebody else is settling is left out.
+    `segments` are the campaign's: who follows none of them any more is not mailed.
     """
-    rows = select(BatchRow).where(BatchRow.state == "open", BatchRow.worker.is_not(None))
-    if worker is not None:
-        rows = rows.where(BatchRow.worker == worker)
-    if over_for is not None:
-        limit = database_now(session) - timedelta(seconds=over_for)
-        rows = rows.where(
-            BatchRow.lease_until < limit, BatchRow.chunks_started > BatchRow.chunks_flushed
-        )
-    rows = rows.order_by(BatchRow.campaign_id, BatchRow.number)
-    return tuple(_lease(row) for row in session.scalars(rows.with_for_update(skip_locked=True)))
+    rows = session.execute(
+        _read(first_try=held.attempt == 1, segments=segments),
+        {"c": held.campaign, "b": held.number, "after": after, "to": to, "n": held.attempt},
+    )
+    mailable, unmailable = [], []
+    for subscriber, address, name, why, first_tried in rows:
+        if why is None and address:
+            mailable.append(Person(subscriber, address, name or "", first_tried))
+        else:
+            unmailable.append((subscriber, why or "erased"))
+    return Chunk(tuple(mailable), tuple(unmailable))
 
 
-def free_settled(session: Session, held: Lease, *, reason: str) -> bool:
-    """Free a batch whose worker died, once its started people are settled; False: too late."""
-    freed = (
-        update(BatchRow)
-        .where(*_fence(held))
-        .values(
-            epoch=BatchRow.epoch + 1,
-            worker=None,
-            lease_until=None,
-            chunks_started=0,
-            chunks_flushed=0,
-            started_to=0,
-            deaths=BatchRow.deaths + 1,
-            reason=reason,
+def started_without_result(session: Session, held: Lease) -> dict[int, datetime | None]:
+    """Everybody in a started chunk of this lease who has no row, with their first try before."""
+    to = session.scalar(
+        select(BatchRow.started_to).where(
+            BatchRow.campaign_id == held.campaign, BatchRow.number == held.number
         )
     )
-    return session.scalar(freed.returning(BatchRow.number)) is not None
-
-
-def retire_idle(session: Session, campaign: CampaignId) -> None:
-    """End every open batch of a stopped campaign that has nobody on the wire.
-
-    The epoch rises, so a worker that still holds one starts no further chunk.
-    """
-    session.execute(
-        update(BatchRow)
-        .where(
-            BatchRow.campaign_id == campaign,
-            BatchRow.state == "open",
-            BatchRow.chunks_started == BatchRow.chunks_flushed,
-        )
-        .values(state="done", epoch=BatchRow.epoch + 1, worker=None, lease_until=None)
+    rows = session.execute(
+        _members(first_try=held.attempt == 1),
+        {"c": held.campaign, "b": held.number, "after": 0, "to": to or 0, "n": held.attempt},
     )
+    return {row[0]: row[2] for row in rows}
 
 
 def is_open(session: Session, campaign: CampaignId) -> bool:
@@ -308,17 +310,56 @@ def _finish() -> Any:
     return done.returning(BatchRow.number)
 
 
-def _lease(row: BatchRow) -> Lease:
-    assert row.worker is not None
-    return Lease(
-        campaign=CampaignId(row.campaign_id),
-        number=row.number,
-        edition=EditionId(row.edition_id),
-        lane=row.lane,
-        attempt=row.attempt,
-        size=row.size,
-        epoch=row.epoch,
-        worker=row.worker,
-        stop_epoch=-1,  # it starts no chunk any more
-        until=row.lease_until or row.not_before,
+@lru_cache
+def _members(*, first_try: bool) -> Select[Any]:
+    """Subscriber, position and first try of those in a stretch who have no result of this try.
+
+    On the first try they stand in `audience`, later in the `attempt` rows that put them here.
+    """
+    if first_try:
+        place: Any = AudienceRow
+        tried: Any = literal(None, Moment())
+        mine = AudienceRow.excluded.is_(None)
+    else:
+        place, tried = AttemptRow, AttemptRow.first_tried
+        mine = AttemptRow.number == bindparam("n") - 1
+    settled = select(DeliveryRow.subscriber_id).where(
+        DeliveryRow.campaign_id == place.campaign_id,
+        DeliveryRow.subscriber_id == place.subscriber_id,
+    )
+    again = aliased(AttemptRow)
+    deferred = select(again.subscriber_id).where(
+        again.campaign_id == place.campaign_id,
+        again.subscriber_id == place.subscriber_id,
+        again.number == bindparam("n"),
+    )
+    return (
+        select(place.subscriber_id, place.position, tried.label("first_tried"))
+        .where(
+            place.campaign_id == bindparam("c"),
+            place.batch == bindparam("b"),
+            place.position > bindparam("after"),
+            place.position <= bindparam("to"),
+            mine,
+            ~settled.exists(),
+            ~deferred.exists(),
+        )
+        .order_by(place.position)
+    )
+
+
+@lru_cache
+def _read(*, first_try: bool, segments: tuple[str, ...]) -> Select[Any]:
+    member = _members(first_try=first_try).subquery("member")
+    person = subscribers.recipients(segments).subquery("recipient")
+    return (
+        select(
+            member.c.subscriber_id,
+            person.c.address,
+            person.c.name,
+            case((person.c.id.is_(None), "erased"), else_=person.c.unmailable),
+            member.c.first_tried,
+        )
+        .outerjoin_from(member, person, person.c.id == member.c.subscriber_id)
+        .order_by(member.c.position)
     )

@@ -24,14 +24,14 @@ class Outgoing:
         """`data` is the message's, dot-stuffed."""
         self.message = message
         self.data = data
-        self.path = wire_path(message.recipient)  # None where no SMTP command can carry it
-        self.return_path = wire_path(message.return_path) if message.return_path else b""
-        self.international = self.path is not None and not self.path.isascii()
+        self.path = wire_path(message.recipient)  # empty where no SMTP command can carry it
+        self.return_path = wire_path(message.return_path)  # empty where there is none
+        self.international = not self.path.isascii()
         self.tries = 0
 
 
-def wire_path(address: str) -> bytes | None:
-    """An address as it stands between < and >; None where it cannot.
+def wire_path(address: str) -> bytes:
+    """An address as it stands between < and >; empty where it cannot.
 
     The local part is never touched; a domain beyond ASCII becomes A-labels (UTS 46,
     non-transitional), so only a local part beyond ASCII needs SMTPUTF8.
@@ -40,14 +40,14 @@ def wire_path(address: str) -> bytes | None:
         return address.encode()
     local, at, domain = address.rpartition("@")
     if not local or not at or _UNSAFE(address) or len(local.encode()) > 64:
-        return None
+        return b""
     if not domain.isascii():
         try:
             domain = idna.encode(domain, uts46=True).decode()
         except idna.IDNAError:
-            return None
+            return b""
     plain = _PLAIN(f"a@{domain}") is not None
-    return f"{local}@{domain}".encode() if plain else None
+    return f"{local}@{domain}".encode() if plain else b""
 
 
 def mail(outgoing: Outgoing, features: Features) -> bytes:
@@ -68,7 +68,7 @@ def unfit(outgoing: Outgoing, features: Features) -> Reply | None:
 
     None of these is a fault of the address as a mailbox, and the codes say so.
     """
-    if outgoing.path is None or outgoing.return_path is None:
+    if not outgoing.path or (outgoing.message.return_path and not outgoing.return_path):
         return Reply(553, "5.1.3", "local: no SMTP command can carry this address", "rcpt")
     if outgoing.international and not {b"SMTPUTF8", b"8BITMIME"} <= features.keys():
         return Reply(553, "5.6.7", "local: the relay takes no addresses beyond ASCII", "rcpt")

@@ -86,6 +86,7 @@ class Deferral:
 
 
 Entry = Result | Deferral
+Row = tuple[Any, ...]  # of `delivery`, in the order of _DELIVERY
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,7 +97,19 @@ class Later:
     not_before: datetime
 
 
-def entry(
+@dataclass(slots=True)
+class News:
+    """What a worker has to tell of one of its batches since it last did."""
+
+    lease: Lease
+    flushed: int  # chunks, from the first, whose people all have a result with this
+    done: bool  # and there is nobody left in it
+    rows: list[Row]
+    entries: list[Entry]
+    later: Later | None  # where its deferred people go
+
+
+def entry(  # noqa: PLR0913  # what a verdict needs, and whom it is about
     ending: Ending,
     *,
     subscriber: int,
@@ -132,11 +145,25 @@ def entry(
     )
 
 
-def record(
+def accepted(held: Lease, subscriber: int, chunk: int, reply: Reply, relay: str, at: datetime) -> Row:
+    """The row of a letter the relay took: nothing to decide, and by far the most frequent."""
+    return (
+        *(held.campaign, subscriber, "accepted", reply.code, reply.enhanced, reply.text, "", relay),
+        *(held.worker, held.number, held.epoch, chunk, at, ""),
+    )
+
+
+def result_of(row: Row) -> Result:
+    """The result in a row that `accepted` made."""
+    return Result(row[1], row[2], row[12], row[3], row[4], row[5], chunk=row[11])
+
+
+def record(  # noqa: PLR0913  # one transaction's worth of news about one batch
     session: Session,
     held: Lease,
     entries: Sequence[Entry],
     *,
+    rows: Sequence[Row] = (),
     relay: str = "",
     later: Later | None = None,
     batch_size: int = 1000,
@@ -144,17 +171,20 @@ def record(
 ) -> Later | None:
     """Store results and deferrals of a batch whose fence the caller holds in this transaction.
 
+    `rows` are results that need no more thought, made by `accepted`.
     `later` is the batch this one's deferred people went to so far; the one they go to now comes
     back. `again`: an earlier commit of the same may have come through, so what is there stays.
     """
     results = [e for e in entries if isinstance(e, Result)]
     deferrals = [e for e in entries if isinstance(e, Deferral)]
+    rows = [*rows, *_delivery_rows(held, relay, results)]
     if again:
-        there = known(session, held.campaign, [r.subscriber for r in results])
-        results = [r for r in results if r.subscriber not in there]
+        there = known(session, held.campaign, [row[1] for row in rows])
+        rows = [row for row in rows if row[1] not in there]
         tried = _tried(session, held, [d.subscriber for d in deferrals])
         deferrals = [d for d in deferrals if d.subscriber not in tried]
-    store(session, held, results, relay=relay)
+    if rows:
+        insert_many(session, DeliveryRow, _DELIVERY, rows)
     _suppress(session, held.campaign, [r for r in results if r.suppresses])
     if deferrals:
         return _defer(session, held, deferrals, later, batch_size)
@@ -191,45 +221,6 @@ def close(session: Session, campaign: CampaignId, *, now: datetime) -> bool:
     return campaigns.finish(session, campaign, uncertain=outcomes["uncertain"], now=now)
 
 
-def skip_open(session: Session, campaign: CampaignId, reason: str, *, now: datetime) -> int:
-    """Skip everybody without a result whose batch is done, in one statement; how many."""
-    latest = (
-        select(AttemptRow.batch)
-        .where(
-            AttemptRow.campaign_id == AudienceRow.campaign_id,
-            AttemptRow.subscriber_id == AudienceRow.subscriber_id,
-        )
-        .order_by(AttemptRow.number.desc())
-        .limit(1)
-        .scalar_subquery()
-    )
-    open_batches = select(BatchRow.number).where(
-        BatchRow.campaign_id == campaign, BatchRow.state == "open"
-    )
-    settled = select(DeliveryRow.subscriber_id).where(
-        DeliveryRow.campaign_id == AudienceRow.campaign_id,
-        DeliveryRow.subscriber_id == AudienceRow.subscriber_id,
-    )
-    blank = literal("", Text())
-    people = select(
-        AudienceRow.campaign_id,
-        AudienceRow.subscriber_id,
-        literal("skipped", Text()),
-        literal(reason, Text()),
-        literal(now, Moment()),
-        *(blank, blank, blank, blank, blank),
-    ).where(
-        AudienceRow.campaign_id == campaign,
-        AudienceRow.excluded.is_(None),
-        ~settled.exists(),
-        func.coalesce(latest, AudienceRow.batch).not_in(open_batches),
-    )
-    names = ["campaign_id", "subscriber_id", "outcome", "reason", "at"]
-    names += ["enhanced", "reply", "relay", "worker", "evidence"]
-    rows = insert(DeliveryRow).from_select(names, people, include_defaults=False)
-    return int(session.execute(rows).rowcount)  # type: ignore[attr-defined]
-
-
 def known(session: Session, campaign: CampaignId, people: Sequence[int]) -> dict[int, str]:
     """Outcome by subscriber of those who have a result."""
     found: dict[int, str] = {}
@@ -247,7 +238,7 @@ def store(session: Session, held: Lease, results: Sequence[Result], *, relay: st
     insert_many(session, DeliveryRow, _DELIVERY, _delivery_rows(held, relay, results))
 
 
-def _delivery_rows(held: Lease, relay: str, results: Sequence[Result]) -> list[tuple[Any, ...]]:
+def _delivery_rows(held: Lease, relay: str, results: Sequence[Result]) -> list[Row]:
     campaign, worker, number, epoch = held.campaign, held.worker, held.number, held.epoch
     return [
         (

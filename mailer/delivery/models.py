@@ -58,7 +58,7 @@ class BatchRow(Base):
     not_before: Mapped[datetime] = mapped_column(Moment)
     size: Mapped[int]
     state: Mapped[str] = mapped_column(Text, default="open")  # open, done
-    epoch: Mapped[int] = mapped_column(default=0)  # leases so far
+    epoch: Mapped[int] = mapped_column(default=0)  # rises with each lease, release and judgement
     worker: Mapped[str | None] = mapped_column(Text)
     lease_until: Mapped[datetime | None] = mapped_column(Moment)
     chunks_started: Mapped[int] = mapped_column(default=0)

@@ -1,18 +1,17 @@
-"""What the books say: who is in a chunk, how far a campaign is, whether its sums hold."""
+"""What the books say: how far a campaign is, whether its sums hold, what became of one person."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from datetime import datetime
 from functools import lru_cache
 from typing import Any
 
-from sqlalchemy import Select, and_, bindparam, case, func, literal, null, or_, select
-from sqlalchemy.orm import Session, aliased
+from sqlalchemy import Select, and_, case, func, or_, select
+from sqlalchemy.orm import Session
 
 from mailer.campaigns import queries as campaigns
 from mailer.campaigns.campaign import CampaignId
 from mailer.delivery import ledger
-from mailer.delivery.batch import Lease
 from mailer.delivery.models import (
     AttemptRow,
     AudienceRow,
@@ -21,119 +20,7 @@ from mailer.delivery.models import (
     ResolutionRow,
     WorkerRow,
 )
-from mailer.kit.database import Moment
 from subscribers import queries as subscribers
-
-@dataclass(frozen=True, slots=True)
-class Person:
-    """One recipient of a chunk, as the tables know them now."""
-
-    subscriber: int
-    address: str
-    name: str
-    first_tried: datetime | None  # at the first deferral; None on the first try
-
-
-@dataclass(frozen=True, slots=True)
-class Chunk:
-    """The people of one started chunk."""
-
-    people: tuple[Person, ...]  # to be sent to
-    unmailable: tuple[tuple[int, str], ...]  # subscriber, why not any more
-
-
-
-def people(
-    session: Session, held: Lease, segments: tuple[str, ...], after: int, to: int
-) -> Chunk:
-    """Everybody at positions after `after` up to `to` who has no result of this try yet.
-
-    `segments` are the campaign's: who follows none of them any more is not mailed.
-    """
-    rows = session.execute(
-        _read(first_try=held.attempt == 1, segments=segments),
-        {"c": held.campaign, "b": held.number, "after": after, "to": to, "n": held.attempt},
-    )
-    mailable, unmailable = [], []
-    for subscriber, address, name, why, first_tried in rows:
-        if why is None and address:
-            mailable.append(Person(subscriber, address, name or "", first_tried))
-        else:
-            unmailable.append((subscriber, why or "erased"))
-    return Chunk(tuple(mailable), tuple(unmailable))
-
-
-def started_without_result(session: Session, held: Lease) -> dict[int, datetime | None]:
-    """Everybody in a started chunk of this lease who has no row, with their first try before."""
-    to = session.scalar(
-        select(BatchRow.started_to).where(
-            BatchRow.campaign_id == held.campaign, BatchRow.number == held.number
-        )
-    )
-    rows = session.execute(
-        _members(first_try=held.attempt == 1),
-        {"c": held.campaign, "b": held.number, "after": 0, "to": to or 0, "n": held.attempt},
-    )
-    return {row[0]: row[2] for row in rows}
-
-
-
-@lru_cache
-def _members(*, first_try: bool) -> Select[Any]:
-    """Subscriber, position and first try of those in a stretch who have no result of this try.
-
-    On the first try they stand in `audience`, later in the `attempt` rows that put them here.
-    """
-    if first_try:
-        place: Any = AudienceRow
-        tried: Any = literal(None, Moment())
-        mine = AudienceRow.excluded.is_(None)
-    else:
-        place, tried = AttemptRow, AttemptRow.first_tried
-        mine = AttemptRow.number == bindparam("n") - 1
-    settled = select(DeliveryRow.subscriber_id).where(
-        DeliveryRow.campaign_id == place.campaign_id,
-        DeliveryRow.subscriber_id == place.subscriber_id,
-    )
-    again = aliased(AttemptRow)
-    deferred = select(again.subscriber_id).where(
-        again.campaign_id == place.campaign_id,
-        again.subscriber_id == place.subscriber_id,
-        again.number == bindparam("n"),
-    )
-    return (
-        select(place.subscriber_id, place.position, tried.label("first_tried"))
-        .where(
-            place.campaign_id == bindparam("c"),
-            place.batch == bindparam("b"),
-            place.position > bindparam("after"),
-            place.position <= bindparam("to"),
-            mine,
-            ~settled.exists(),
-            ~deferred.exists(),
-        )
-        .order_by(place.position)
-    )
-
-
-@lru_cache
-def _read(*, first_try: bool, segments: tuple[str, ...]) -> Select[Any]:
-    member = _members(first_try=first_try).subquery("member")
-    person = subscribers.recipients(segments).subquery("recipient")
-    return (
-        select(
-            member.c.subscriber_id,
-            person.c.address,
-            person.c.name,
-            case((person.c.id.is_(None), "erased"), else_=person.c.unmailable),
-            member.c.first_tried,
-        )
-        .outerjoin_from(member, person, person.c.id == member.c.subscriber_id)
-        .order_by(member.c.position)
-    )
-
-
-
 
 @dataclass(frozen=True, slots=True)
 class EditionProgress:

@@ -123,7 +123,8 @@ class Connection(asyncio.Protocol):
         if following is not None:
             self._exchange.give_back(following, tried=False)
         setback = self._setback
-        if setback is None and (current is not None or not self._settled):
+        idle = self._answered == self._on_idle
+        if setback is None and not idle and (current is not None or not self._settled):
             setback = Setback(f"the connection broke: {exc or 'closed by the relay'}")
         self._exchange.gone(self, setback)
 

@@ -13,7 +13,7 @@ from mailer import jobs
 from mailer.app import App
 from mailer.campaigns import actions as campaigns
 from mailer.campaigns import queries as campaign_queries
-from mailer.campaigns.campaign import CampaignId, State
+from mailer.campaigns.campaign import CampaignId, EditionId, State
 from mailer.content import actions as content
 from mailer.content import document
 from mailer.content.issue import IssueId
@@ -27,6 +27,7 @@ from mailer.kit.signing import Purpose
 from mailer.rendering.edition import loads
 from mailer.tracking.spool import Hit
 from subscribers import actions as subscribers
+from subscribers import bulk
 from subscribers.address import EmailAddress
 from subscribers.subscriber import NewPerson
 
@@ -99,7 +100,7 @@ def add_people(app: App, advance: Advance, number: int = PEOPLE) -> None:
     ]
     with app.database.transaction() as session:
         subscribers.ensure_segments(session)
-        subscribers.add_confirmed(
+        bulk.add_confirmed(
             session,
             everybody,
             now=app.now(),
@@ -149,12 +150,20 @@ def _letters(app: App, campaign: CampaignId) -> Iterator[Letter]:
             )
             for stored in campaign_queries.editions(session, campaign)
         }
-        for accepted in delivery.accepted(session, campaign):
-            yield Letter(accepted.subscriber, accepted.at, links[accepted.edition])
+        for line in delivery.ledger_lines(session, campaign, outcome="accepted"):
+            if line.at and line.edition:
+                yield Letter(line.subscriber, line.at, links[EditionId(line.edition)])
 
 
 def _hit(campaign: CampaignId, visit: Visit) -> Hit:
-    raise NotImplementedError
+    return Hit(
+        kind=visit.what,
+        campaign=campaign,
+        subscriber=visit.subscriber,
+        at=visit.at,
+        link=visit.link,
+        agent=visit.agent,
+    )
 
 
 def _one_click(app: App, campaign: CampaignId, visit: Visit) -> None:

@@ -50,7 +50,7 @@ def build(url: str, jobs: Mapping[str, tuple[str, Callable[..., object]]]) -> Ce
     )
     app.set_default()  # without it a task of an embedded worker asks amqp://localhost
     for name, (_, action) in jobs.items():
-        app.task(name=name)(action)
+        app.task(name=name, shared=False)(action)  # else it becomes a task of every later app
     return app
 
 
@@ -92,7 +92,7 @@ class EmbeddedWorker:
         ready = self._ready
 
         class Controller(WorkController):  # type: ignore[misc]  # celery ships no types
-            def on_consumer_ready(self, consumer: Any) -> None:
+            def on_consumer_ready(self, consumer: Any) -> None:  # noqa: ARG002  # Celery's hook
                 ready.set()
 
         self._controller = Controller(
@@ -104,9 +104,7 @@ class EmbeddedWorker:
             without_gossip=True,
             without_heartbeat=True,
         )
-        self._thread = threading.Thread(
-            target=self._controller.start, name="worker", daemon=True
-        )
+        self._thread = threading.Thread(target=self._controller.start, name="worker", daemon=True)
 
     def start(self) -> None:
         """Start and wait until knocks are heard. Raises Unavailable after ten seconds."""
@@ -129,9 +127,12 @@ class EmbeddedWorker:
 def _transport(url: str) -> dict[str, Any]:
     if url.startswith("memory"):
         return {"polling_interval": 0.05}
+    # of a knock only: kombu's own default tries for six seconds where nobody listens
+    patience = {"max_retries": 1, "interval_start": 0.1}
     if url.startswith("amqp"):
-        return {"confirm_publish": True}
+        return {"confirm_publish": True, **patience}
     return {
+        **patience,
         "visibility_timeout": 600,
         "unacked_restore_interval": 10,
         "unacked_restore_throttle": 1,

@@ -57,6 +57,7 @@ class Moment(TypeDecorator[datetime]):
     cache_ok = True
 
     def process_bind_param(self, value: datetime | None, dialect: Dialect) -> datetime | None:
+        """What is stored. Raises ValueError for a moment without a zone."""
         if value is None:
             return None
         if value.tzinfo is None:
@@ -64,7 +65,12 @@ class Moment(TypeDecorator[datetime]):
         value = value.astimezone(UTC)
         return value.replace(tzinfo=None) if dialect.name == "sqlite" else value
 
-    def process_result_value(self, value: datetime | None, dialect: Dialect) -> datetime | None:
+    def process_result_value(
+        self,
+        value: datetime | None,
+        dialect: Dialect,  # noqa: ARG002  # SQLAlchemy passes it
+    ) -> datetime | None:
+        """What was stored, in UTC."""
         if value is None:
             return None
         return value.replace(tzinfo=UTC) if value.tzinfo is None else value.astimezone(UTC)
@@ -90,29 +96,27 @@ class Database:
         On SQLite it holds the write lock from its first statement (BEGIN IMMEDIATE), so it never
         fails half way for having read first. Raises Unavailable where the database is away.
         """
-        with _translated(), Session(self.engine, expire_on_commit=False) as session:
-            with session.begin():
-                yield session
+        with (
+            _translated(),
+            Session(self.engine, expire_on_commit=False) as session,
+            session.begin(),
+        ):
+            yield session
 
     @contextmanager
     def reading(self) -> Iterator[Session]:
         """A session that only reads; on SQLite it never waits for a writer."""
-        connection = self.engine.connect()
-        try:
-            with _translated():
-                reader = connection.execution_options(**{_READING: True})
-                with Session(reader) as session:
-                    yield session
-        finally:
-            connection.close()
+        with _translated(), self.engine.connect() as connection:
+            reader = connection.execution_options(**{_READING: True})
+            with Session(reader) as session:
+                yield session
 
     def close(self) -> None:
         """Close every pooled connection."""
         self.engine.dispose()
 
     def forget(self) -> None:
-        """Drop the pooled connections without closing them: in a forked child they are the
-        parent's."""
+        """Drop the pooled connections unclosed: in a forked child they are the parent's."""
         self.engine.dispose(close=False)
 
 
@@ -164,7 +168,8 @@ def insert_many(
     names = ", ".join(f'"{column}"' for column in columns)
     driver = session.connection().connection.driver_connection
     assert driver is not None
-    with driver.cursor() as cursor, cursor.copy(f'COPY "{target.name}" ({names}) FROM STDIN') as copy:
+    statement = f'COPY "{target.name}" ({names}) FROM STDIN'
+    with driver.cursor() as cursor, cursor.copy(statement) as copy:
         for row in rows:
             copy.write_row(row)
 
@@ -200,7 +205,7 @@ def _engine(url: str, pool_size: int) -> Engine:
     try:
         parsed = make_url(url)
     except ArgumentError as bad:
-        raise Misconfigured(f"DIBAO_DATABASE_URL: not a database URL: {url}") from bad
+        raise Misconfigured("DIBAO_DATABASE_URL: this is no database URL") from bad
     if parsed.get_backend_name() == "sqlite":
         if parsed.database and parsed.database != ":memory:":
             Path(parsed.database).parent.mkdir(parents=True, exist_ok=True)

@@ -119,14 +119,17 @@ def _family(name: str) -> str:
     return "heading" if re.fullmatch("h[1-6]", name) else name
 
 
-def linked(text: str, href: Href) -> tuple[str, tuple[str, ...]]:
-    """A block's text with `[1]` where a link ends, and the links in that order."""
+def linked(text: str, href: Href, *, first: int = 1) -> tuple[str, tuple[str, ...]]:
+    """A block's text with `[1]` where a link ends, counted from `first`, and the links in order."""
     found: list[str] = []
 
     def note(link: re.Match[str]) -> str:
         words, _, target = link[1].rpartition("\x00")
-        found.append(href(target, words))
-        return f" [{len(found)}]"
+        leads = href(target, words)
+        if leads.removeprefix("mailto:") == words:
+            return ""  # the words say where it leads
+        found.append(leads)
+        return f" [{first + len(found) - 1}]"
 
     return _LINK.sub(note, text), tuple(found)
 

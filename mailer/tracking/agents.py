@@ -38,9 +38,9 @@ PRIVACY_AGENT = "Mozilla/5.0"  # exactly this and nothing more
 
 _PROXIES = ("GoogleImageProxy", "YahooMailProxy", "BingPreviewMail", "OutlookImageProxy")
 _MAIL = re.compile(
-    r"\b(?:(Thunderbird|Betterbird|SeaMonkey|Airmail|eM ?Client|Evolution|Postbox|MailMate|Mailspring"
-    r"|K-9 Mail|FairEmail|Mailbird|Foxmail)\b|(Microsoft Outlook|ms-office|MSOffice|Outlook-iOS"
-    r"|Outlook-Android|OneOutlook))",
+    r"\b(?:(Thunderbird|Betterbird|SeaMonkey|Airmail|eM ?Client|Evolution|Postbox|MailMate"
+    r"|Mailspring|K-9 Mail|FairEmail|Mailbird|Foxmail)\b"
+    r"|(Microsoft Outlook|ms-office|MSOffice|Outlook-iOS|Outlook-Android|OneOutlook))",
 )
 # Robots introduce themselves: with a trade, or with an address where to complain.
 _TRADES = re.compile(
@@ -71,21 +71,21 @@ _DESKTOP_LINUX = re.compile(
 _ENGINE = "(KHTML, like Gecko)"
 # What browsers are made of; families by how specific their names are.
 _FAMILIES = (
-    *("Edg", "EdgA", "EdgiOS", "Edge", "OPR", "OPT", "OPX", "Opera", "Vivaldi", "Brave", "YaBrowser"),
-    *("SamsungBrowser", "UCBrowser", "MiuiBrowser", "HuaweiBrowser", "HeyTapBrowser", "VivoBrowser"),
-    *("QQBrowser", "MQQBrowser", "MicroMessenger", "WeChat", "DuckDuckGo", "Ddg", "Ecosia", "Silk"),
-    *("Whale", "Focus", "Klar", "FxiOS", "CriOS", "GSA", "Instagram", "LinkedInApp", "Quark"),
-    *("Puffin", "Sleipnir", "PaleMoon", "Waterfox", "LibreWolf", "Iceweasel", "Konqueror"),
-    *("Epiphany", "Falkon", "QtWebEngine", "Firefox", "Chromium", "Chrome", "Trident", "Safari"),
+    *("Edg", "EdgA", "EdgiOS", "Edge", "OPR", "OPT", "OPX", "Opera", "Vivaldi", "Brave"),
+    *("YaBrowser", "SamsungBrowser", "UCBrowser", "MiuiBrowser", "HuaweiBrowser", "VivoBrowser"),
+    *("HeyTapBrowser", "QQBrowser", "MQQBrowser", "MicroMessenger", "DuckDuckGo", "Ddg", "Silk"),
+    *("Ecosia", "Whale", "Focus", "Klar", "FxiOS", "CriOS", "GSA", "Instagram", "LinkedInApp"),
+    *("Quark", "Puffin", "Sleipnir", "PaleMoon", "Waterfox", "LibreWolf", "Iceweasel"),
+    *("Konqueror", "Epiphany", "Falkon", "QtWebEngine", "Firefox", "Chromium", "Chrome"),
+    *("Trident", "Safari"),
 )
 _PARTS = frozenset(
     {
         *_FAMILIES,
         *("AppleWebKit", "Version", "Mobile", "Gecko", "KHTML", "Ubuntu", "Fedora", "Debian"),
-        *("Tablet", "Raspbian", "Navi", "Presto", "NetType", "Language", "WindowsWechat", "XWEB"),
-        *("MMWEBID", "MMWEBSDK", "MMWEBSDK", "Weixin", "Lightning", "Enigmail", "Build", "ABI"),
-        *("FBAN", "FBAV", "FB_IAB", "like", "Android", "Linux", "WindowsNT", "AVG", "Avast", "CCleaner"),
-        *("Profile", "Configuration", "UNTRUSTED", "Goanna", "Config", "Viewer", "Intl", "Gallery", "XiaoMi", "TV"),
+        *("Tablet", "Raspbian", "NetType", "Language", "WindowsWechat", "XWEB", "Weixin"),
+        *("MMWEBID", "MMWEBSDK", "ABI", "FB_IAB", "like", "Android", "Linux", "AVG", "Avast"),
+        *("CCleaner", "Goanna", "Config", "Viewer", "Intl", "XiaoMi", "TV"),
     }
 )
 

@@ -35,6 +35,9 @@ from mailer.kit import clock, settings
 from mailer.kit.database import upgrade
 from mailer.rendering.render import render
 from subscribers import actions as subscribers
+from subscribers import bulk
+from subscribers.address import EmailAddress
+from subscribers.subscriber import NewPerson
 from tests import servers
 
 FILLER = "Parcels move by night and the city reads about them in the morning. "
@@ -114,12 +117,12 @@ def _installation(options: Options, sink: int) -> Iterator[App]:
 
 def _people(app: App, number: int) -> None:
     people = (
-        subscribers.NewPerson(f"reader.{n}@example.com", f"Reader {n}", ("ai",))
+        NewPerson(EmailAddress.parse(f"reader.{n}@example.com"), f"Reader {n}", ("ai",))
         for n in range(number)
     )
     with app.database.transaction() as session:
-        subscribers.ensure_segments(session, now=clock.now())
-        subscribers.add_confirmed(
+        subscribers.ensure_segments(session)
+        bulk.add_confirmed(
             session, people, now=clock.now(), key=app.address_key, source="bench", wording="bench"
         )
 

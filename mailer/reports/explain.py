@@ -1,0 +1,128 @@
+"""Who gets what of a campaign, and why: before it is sent a forecast, afterwards the books."""
+
+from collections import Counter
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from sqlalchemy.orm import Session
+
+from mailer.campaigns import queries as campaigns
+from mailer.campaigns.campaign import Campaign, CampaignId
+from mailer.content import queries as content
+from mailer.content.issue import Issue
+from mailer.delivery import queries as delivery
+from mailer.delivery.queries import LedgerLine
+from subscribers import queries as subscribers
+from subscribers.address import EmailAddress
+
+_TRACKING = ("nothing", "opens", "clicks", "opens and clicks")
+_OUTCOMES = {
+    "accepted": "The relay took the letter.",
+    "refused": "The relay refused the letter for good.",
+    "skipped": "The letter was not sent.",
+    "expired": "The letter was deferred until our patience ran out.",
+    "uncertain": "Whether the letter left is unknown; it is never sent again on its own.",
+    "open": "The letter is still to be sent.",
+    "excluded": "Left out when the audience was frozen.",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Explanation:
+    """What one address has to do with a campaign."""
+
+    campaign: CampaignId
+    included: bool
+    segments: tuple[str, ...]  # of the campaign, that they follow
+    outcome: str  # "" before the freeze and for strangers
+    items: tuple[str, ...]  # titles of what they read, in order
+    sentences: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class EditionForecast:
+    """One edition, and how many would get it now."""
+
+    segments: tuple[str, ...]
+    tracking: int
+    people: int
+    items: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Forecast:
+    """Who would get what if the campaign were sent now."""
+
+    candidates: int
+    audience: int
+    excluded: Mapping[str, int]  # reason -> people
+    editions: tuple[EditionForecast, ...]
+
+
+def explain(session: Session, campaign: CampaignId, address: EmailAddress) -> Explanation:
+    """Say why an address gets the mail, or does not, and what became of it."""
+    found = campaigns.campaign(session, campaign)
+    subscriber = subscribers.by_address(session, address)
+    if subscriber is None:
+        nobody = ("Nobody subscribes with this address.",)
+        return Explanation(campaign, included=False, segments=(), outcome="", items=(), sentences=nobody)
+    standing = subscribers.explain(session, subscriber)
+    line = delivery.explain(session, campaign, subscriber)
+    frozen = found.frozen_at is not None
+    sentences = [*standing.sentences, *_books(found, line.line if line else None)]
+    segments = tuple(key for key in found.segments if key in standing.follows)
+    if frozen and line is not None and line.line.edition is not None:
+        segments = campaigns.edition(session, line.line.edition).segments
+    included = bool(segments) and (
+        (line is not None and line.line.outcome != "excluded") if frozen else standing.mailable
+    )
+    items = _items(_issue(session, found), segments) if included else ()
+    if included:
+        sentences.append(_edition(segments, standing.subscriber.tracking & found.tracking))
+    elif standing.mailable and not segments:
+        sentences.append(f"Follows none of the campaign's segments ({', '.join(found.segments)}).")
+    outcome = line.line.outcome if line else ""
+    return Explanation(campaign, included, segments, outcome, items, tuple(sentences))
+
+
+def preview(session: Session, campaign: CampaignId) -> Forecast:
+    """Count who would get which edition now; excluded people by reason."""
+    found = campaigns.campaign(session, campaign)
+    issue = _issue(session, found)
+    editions = []
+    for mask, tracking, people in delivery.needed(session, campaign):
+        segments = tuple(key for n, key in enumerate(found.segments) if mask >> n & 1)
+        editions.append(EditionForecast(segments, tracking, people, _items(issue, segments)))
+    excluded = dict(delivery.left_out(session, campaign))
+    audience = sum(edition.people for edition in editions)
+    candidates = audience + sum(excluded.values())
+    return Forecast(candidates, audience, Counter(excluded), tuple(editions))
+
+
+def _issue(session: Session, campaign: Campaign) -> Issue:
+    return content.revision(session, campaign.issue, campaign.issue_revision)
+
+
+def _items(issue: Issue, segments: tuple[str, ...]) -> tuple[str, ...]:
+    return tuple(item.title or "(tip)" for item in issue.for_segments(segments).items)
+
+
+def _edition(segments: tuple[str, ...], tracking: int) -> str:
+    return f"Reads the edition for {', '.join(segments)}; {_TRACKING[tracking]} tracked."
+
+
+def _books(campaign: Campaign, line: LedgerLine | None) -> list[str]:
+    if campaign.frozen_at is None:
+        return ["The audience is not frozen yet: this is what would happen now."]
+    if line is None:
+        return ["Followed none of the campaign's segments when its audience was frozen."]
+    said = [_OUTCOMES[line.outcome]]
+    if line.reason:
+        said.append(f"Reason: {line.reason}.")
+    if line.code:
+        said.append(f"The relay said: {line.code} {line.enhanced} {line.reply}".strip())
+    if line.attempts:
+        said.append(f"Deferred {line.attempts} times.")
+    if line.evidence:
+        said.append(f"Evidence: {line.evidence}.")
+    return said

@@ -1,0 +1,1 @@
+"""Pages to read what landed in the built-in inbox."""

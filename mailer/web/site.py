@@ -1,0 +1,179 @@
+"""The whole site: pages for readers, and for us on this machine; how it is served."""
+
+import asyncio
+import importlib
+import importlib.util
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from socket import create_server, socket
+from typing import TYPE_CHECKING
+
+import uvicorn
+from fastapi import APIRouter, FastAPI
+from fastapi.responses import JSONResponse, RedirectResponse
+
+from mailer import __version__
+from mailer.kit import broker
+from mailer.kit.database import is_current
+from mailer.kit.errors import DibaoError, Unavailable
+from mailer.web import problems
+from mailer.web.assets import Assets
+from mailer.web.guard import Guard
+from mailer.web.inbox import letters
+from mailer.web.pages import Pages
+from mailer.web.studio import campaigns
+
+if TYPE_CHECKING:
+    from mailer.app import App
+
+_PATIENCE = 10  # seconds to start
+_GRACE = 3  # seconds an open request has to end when the site stops
+
+
+def create(app: "App") -> FastAPI:
+    """The site of one installation."""
+    pages = Pages.of(app)
+    site = FastAPI(
+        title="Dibao", version=__version__, docs_url=None, redoc_url=None, openapi_url=None
+    )
+    site.state.closing = asyncio.Event()
+    site.add_middleware(Guard, pages=pages, secure=app.settings.public_url.startswith("https://"))
+    problems.install(site, pages)
+    site.include_router(_health(app))
+    site.include_router(Assets().router())
+    site.include_router(_public(app))
+    site.include_router(letters.router(app))
+    site.include_router(campaigns.router(app))
+    return site
+
+
+def serve(app: "App") -> None:
+    """Serve until Ctrl-C or SIGTERM. Raises Unavailable where the port is taken."""
+    with _listening(app) as place:
+        _server(app).run(sockets=[place])
+
+
+@contextmanager
+def serving(app: "App") -> Iterator[str]:
+    """Serve in a thread while inside; gives the site's own address."""
+    with _listening(app) as place:
+        server = _server(app)
+        thread = threading.Thread(
+            target=server.run, kwargs={"sockets": [place]}, name="web", daemon=True
+        )
+        thread.start()
+        for _ in range(_PATIENCE * 100):
+            if server.started:
+                break
+            thread.join(0.01)
+        else:
+            raise Unavailable("The site did not start")
+        try:
+            yield f"http://{_authority(place)}"
+        finally:
+            server.should_exit = True
+            thread.join(_PATIENCE)
+
+
+class _Server(uvicorn.Server):
+    """Tells open streams that the end has come, rather than waiting for their readers to leave."""
+
+    async def shutdown(self, sockets: list[socket] | None = None) -> None:
+        """End every open stream, then what uvicorn does."""
+        self.closing.set()
+        await super().shutdown(sockets)
+
+    closing: asyncio.Event
+
+
+def _server(app: "App") -> _Server:
+    site = create(app)
+    server = _Server(
+        uvicorn.Config(
+            site,
+            access_log=False,  # paths carry tokens
+            log_config=None,
+            proxy_headers=False,  # nobody may choose the address we think they come from
+            server_header=False,
+            timeout_graceful_shutdown=_GRACE,
+        )
+    )
+    server.closing = site.state.closing
+    return server
+
+
+@contextmanager
+def _listening(app: "App") -> Iterator[socket]:
+    host, port = app.settings.web_host, app.settings.web_port
+    try:
+        place = create_server((host, port), backlog=512)
+    except OSError as taken:
+        raise Unavailable(f"Cannot listen on {host}:{port}: {taken.strerror}") from taken
+    with place:
+        yield place
+
+
+def _authority(place: socket) -> str:
+    host, port = place.getsockname()[:2]
+    return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
+
+
+def _public(app: "App") -> APIRouter:
+    """What readers may reach; a checkout without those pages still has all others."""
+    if importlib.util.find_spec("mailer.web.public.router") is None:
+        return APIRouter()
+    router = importlib.import_module("mailer.web.public.router").router(app)
+    assert isinstance(router, APIRouter)
+    return router
+
+
+def _health(app: "App") -> APIRouter:
+    routes = APIRouter()
+
+    @routes.get("/healthz")
+    async def healthz() -> JSONResponse:
+        """Whether the process answers; asks nobody else."""
+        return JSONResponse({"status": "ok"})
+
+    @routes.get("/readyz")
+    def readyz() -> JSONResponse:
+        """Whether it can do its work: 503 with reasons where it cannot."""
+        reasons = {name: why for name, check in _CHECKS.items() if (why := check(app))}
+        ready = {"status": "unavailable" if reasons else "ready", "reasons": reasons}
+        return JSONResponse(
+            ready, status_code=503 if reasons else 200, headers={"Cache-Control": "no-store"}
+        )
+
+    @routes.get("/version")
+    async def version() -> JSONResponse:
+        """Which version runs."""
+        return JSONResponse({"version": __version__})
+
+    @routes.get("/favicon.ico", include_in_schema=False)
+    async def favicon() -> RedirectResponse:
+        return RedirectResponse(Assets().address("icon.svg"))
+
+    return routes
+
+
+def _database(app: "App") -> str:
+    """Why the database cannot be used, or ""; what it says itself may name its host, so it stays."""
+    try:
+        current = is_current(app.database)
+    except DibaoError:
+        return "the database does not answer"
+    except Exception:  # noqa: BLE001  # a half-made schema fails in many ways
+        return "the database cannot be read"
+    return "" if current else "the schema is not this version's; run: dibao db upgrade"
+
+
+def _broker(app: "App") -> str:
+    try:
+        broker.check(app.celery)
+    except DibaoError:
+        return "the broker does not answer"
+    return ""
+
+
+_CHECKS = {"database": _database, "broker": _broker}

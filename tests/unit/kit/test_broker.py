@@ -1,0 +1,116 @@
+"""A knock is heard, or it is not; nobody waits for it, and nothing is lost with it."""
+
+import threading
+import time
+from collections.abc import Iterator
+
+import pytest
+from celery import Celery
+
+from mailer.kit import broker
+from mailer.kit.errors import Unavailable
+from tests.servers import free_port
+
+
+class Heard:
+    """Notes what a job was called with."""
+
+    def __init__(self) -> None:
+        self.campaigns: list[int] = []
+        self._event = threading.Event()
+
+    def note(self, campaign: int) -> None:
+        self.campaigns.append(campaign)
+        self._event.set()
+
+    def within(self, seconds: float) -> bool:
+        return self._event.wait(seconds)
+
+
+def failing(campaign: int) -> None:
+    raise ValueError(campaign)
+
+
+def built(url: str, heard: Heard) -> Celery:
+    def send(campaign: int) -> None:
+        heard.note(campaign)
+
+    return broker.build(url, {"campaign.send": ("bulk", send), "campaign.fail": ("bulk", failing)})
+
+
+@pytest.fixture
+def heard() -> Heard:
+    return Heard()
+
+
+@pytest.fixture
+def worked(heard: Heard) -> Iterator[Celery]:
+    app = built("memory://", heard)
+    worker = broker.EmbeddedWorker(app, threads=2)
+    worker.start()
+    yield app
+    worker.stop()
+
+
+def test_an_embedded_worker_hears_a_knock(worked: Celery, heard: Heard) -> None:
+    assert broker.knock(worked, "campaign.send", campaign=7)
+    assert heard.within(10)
+    assert heard.campaigns == [7]
+
+
+def test_a_job_that_fails_takes_no_worker_with_it(worked: Celery, heard: Heard) -> None:
+    broker.knock(worked, "campaign.fail", campaign=1)
+    broker.knock(worked, "campaign.send", campaign=2)
+
+    assert heard.within(10)
+
+
+def test_an_embedded_worker_stops_at_once_and_can_be_followed_by_another(heard: Heard) -> None:
+    for _ in range(2):
+        worker = broker.EmbeddedWorker(built("memory://", heard), threads=2)
+        worker.start()
+        begun = time.monotonic()
+        worker.stop()
+        assert time.monotonic() - begun < 5
+
+
+def test_a_broker_that_is_away_costs_a_knock_and_little_time(heard: Heard) -> None:
+    app = built(f"redis://127.0.0.1:{free_port()}/0", heard)
+    begun = time.monotonic()
+
+    assert not broker.knock(app, "campaign.send", campaign=7)
+    with pytest.raises(Unavailable, match="does not answer"):
+        broker.check(app)
+    assert time.monotonic() - begun < 10
+
+
+def test_redis_takes_a_knock_for_the_queue_of_its_job(redis_url: str, heard: Heard) -> None:
+    app = built(redis_url, heard)
+
+    broker.check(app)
+    assert broker.knock(app, "campaign.send", campaign=7)
+    with app.connection_for_read() as connection:
+        message = connection.SimpleQueue("bulk").get(timeout=5)
+        message.ack()
+    assert message.headers["task"] == "campaign.send"
+    assert message.payload[1] == {"campaign": 7}, "ids, nothing else"
+    app.close()
+
+
+@pytest.mark.parametrize("url", ["memory://", "redis://127.0.0.1/0", "amqp://127.0.0.1//"])
+def test_no_knock_is_kept_for_later_or_answered(url: str, heard: Heard) -> None:
+    app = built(url, heard)
+
+    assert app.conf.task_ignore_result
+    assert app.conf.accept_content == ["json"]
+    assert {queue.name for queue in app.conf.task_queues} == set(broker.QUEUES)
+    assert app.conf.task_routes["campaign.send"] == {"queue": "bulk"}
+    assert app.conf.worker_prefetch_multiplier == 1
+
+
+def test_rabbitmq_gets_queues_that_survive_it(heard: Heard) -> None:
+    app = built("amqp://127.0.0.1//", heard)
+
+    kinds = {queue.queue_arguments["x-queue-type"] for queue in app.conf.task_queues}
+    assert kinds == {"quorum"}
+    assert app.conf.broker_transport_options["confirm_publish"]
