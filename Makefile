@@ -1,6 +1,6 @@
 # What to type. Longer steps lie in .ci/; each target installs what it needs and nothing more.
 .DEFAULT_GOAL := help
-.PHONY: help demo setup test lint format bench faults lock assets
+.PHONY: help demo setup test lint format bench faults settings lock assets
 BIN := .venv/bin
 COMPILE := .tools/bin/uv pip compile --quiet --universal --generate-hashes --python-version 3.11 --no-header
 
@@ -35,6 +35,9 @@ bench: setup  ## messages per second, beside Postfix's smtp-source
 faults: setup  ## kill processes while they send, then count
 	@.ci/servers
 	$(BIN)/python -m pytest tests/faults -m "slow or not slow" $(PYTEST)
+
+settings: setup  ## .env.example and the table of settings, from mailer/kit/settings.py
+	$(BIN)/python -m tests.written_settings
 
 lock: .tools/bin/uv  ## newest versions that pyproject.toml allows, with their hashes
 	$(COMPILE) --upgrade pyproject.toml --group build --group dev -o requirements.lock

@@ -64,7 +64,7 @@ def create_segment(session: Session, new: NewSegment) -> SegmentId:
     return SegmentId(made)
 
 
-def subscribe(  # noqa: PLR0913  # what is asked, in which words, from where: consent needs all
+def subscribe(  # what is asked, in which words, from where: consent needs all
     session: Session,
     address: EmailAddress,
     *,
@@ -128,7 +128,7 @@ def confirm(
     return True
 
 
-def follow(  # noqa: PLR0913  # consent needs all
+def follow(  # consent needs all
     session: Session,
     subscriber: SubscriberId,
     segments: Sequence[str],
@@ -152,7 +152,7 @@ def follow(  # noqa: PLR0913  # consent needs all
     return new
 
 
-def unfollow(  # noqa: PLR0913  # consent needs all
+def unfollow(  # consent needs all
     session: Session,
     subscriber: SubscriberId,
     segments: Sequence[str],
@@ -175,7 +175,7 @@ def unfollow(  # noqa: PLR0913  # consent needs all
     return ended
 
 
-def unsubscribe(  # noqa: PLR0913  # consent needs all
+def unsubscribe(  # consent needs all
     session: Session,
     subscriber: SubscriberId,
     *,
@@ -207,7 +207,7 @@ def unsubscribe(  # noqa: PLR0913  # consent needs all
     return left
 
 
-def set_tracking(  # noqa: PLR0913  # consent needs all
+def set_tracking(  # consent needs all
     session: Session,
     subscriber: SubscriberId,
     tracking: int,
@@ -252,7 +252,7 @@ def change_preferences(
     return change
 
 
-def suppress(  # noqa: PLR0913  # a suppression says why, since when and what shows it
+def suppress(  # a suppression says why, since when and what shows it
     session: Session,
     address_key: str,
     reason: Reason | str,

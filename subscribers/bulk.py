@@ -22,7 +22,7 @@ _MOMENTS = ("created_at", "confirmed_at", "updated_at")
 _CONSENT = ("subscriber_id", "act", "segments", "wording", "source", "actor", "evidence", "at")
 
 
-def add_confirmed(  # noqa: PLR0913  # consent needs all
+def add_confirmed(  # consent needs all
     session: Session,
     people: Iterable[NewPerson],
     *,
@@ -55,7 +55,7 @@ def add_confirmed(  # noqa: PLR0913  # consent needs all
     return added
 
 
-def store(  # noqa: PLR0913  # consent needs all
+def store(  # consent needs all
     session: Session,
     people: Sequence[NewPerson],
     *,

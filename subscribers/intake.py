@@ -96,7 +96,7 @@ def take(
             yield progress
 
 
-def _take(  # noqa: PLR0913  # the pieces of one loop
+def _take(  # the pieces of one loop
     database: Database,
     batch: tuple[Row | Refusal, ...],
     plan: Plan,

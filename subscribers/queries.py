@@ -117,7 +117,17 @@ def by_key(session: Session, address_key: str) -> SubscriberId | None:
     return None if found is None else SubscriberId(found)
 
 
-def search(  # noqa: PLR0913  # each narrows the list
+def find(session: Session, who: str) -> SubscriberId:
+    """Find whom a number or an address stands for. Raises SubscriberNotFound, AddressInvalid."""
+    if who.isascii() and who.isdecimal():
+        return subscriber(session, SubscriberId(int(who))).id
+    found = by_address(session, EmailAddress.parse(who))
+    if found is None:
+        raise SubscriberNotFound("Nobody subscribes with this address.")
+    return found
+
+
+def search(  # each narrows the list
     session: Session,
     part: str = "",
     *,

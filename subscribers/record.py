@@ -99,7 +99,7 @@ def unfollow(
     return tuple(session.scalars(named.order_by(SegmentRow.position, SegmentRow.id)))
 
 
-def note(  # noqa: PLR0913  # an entry says what, in which words, from where and when
+def note(  # an entry says what, in which words, from where and when
     session: Session,
     subscriber: SubscriberId,
     act: Act,

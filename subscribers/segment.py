@@ -1,7 +1,7 @@
 """A segment: a named set of subscribers, and the three an installation starts with."""
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Final
@@ -97,6 +97,6 @@ def parse_key(text: str) -> str:
     return text
 
 
-def mask(segments: Sequence[str], followed: Sequence[str] | frozenset[str]) -> int:
+def mask(segments: Sequence[str], followed: Collection[str]) -> int:
     """Say as bits which of a campaign's segments are followed: bit n is the n-th segment."""
     return sum(1 << n for n, key in enumerate(segments) if key in followed)

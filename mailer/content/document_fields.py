@@ -153,7 +153,7 @@ class _Reading:
         if isinstance(node, MappingNode):
             pairs = node.value
         elif isinstance(node, SequenceNode) and all(
-            isinstance(part, SequenceNode) and len(part.value) == 2  # noqa: PLR2004  # a pair
+            isinstance(part, SequenceNode) and len(part.value) == 2  # a pair
             for part in node.value
         ):
             pairs = [tuple(part.value) for part in node.value]
@@ -183,7 +183,7 @@ def _plain_tuple(value: tuple[Any, ...]) -> Any:
         names = [name for name, _ in value]
         return dict(value) if len(set(names)) == len(names) else [_Flow(pair) for pair in value]
     listed = [plain(part) for part in value]
-    short = all(isinstance(part, str) for part in listed) and sum(map(len, listed)) < 70  # noqa: PLR2004
+    short = all(isinstance(part, str) for part in listed) and sum(map(len, listed)) < 70
     return _Flow(listed) if short and not any("://" in part for part in listed) else listed
 
 
@@ -200,13 +200,13 @@ def _parser(kind: Any) -> tuple[Callable[[str], Any], str]:
 
 
 def _natural(text: str) -> int:
-    if not (text.isascii() and text.isdigit() and len(text) < 10):  # noqa: PLR2004  # a column's int
+    if not (text.isascii() and text.isdigit() and len(text) < 10):  # a column's int
         raise ValueError(text)
     return int(text)
 
 
 def _short(text: str) -> str:
-    return repr(text if len(text) <= 40 else text[:39] + "…")  # noqa: PLR2004  # one line of a message
+    return repr(text if len(text) <= 40 else text[:39] + "…")  # one line of a message
 
 
 def _unknown(key: str, known: list[str]) -> str:
@@ -253,7 +253,7 @@ class _BlockDumper(_LineDumper):
 
 
 def _text(dumper: yaml.SafeDumper, text: str) -> Node:
-    odd = any(ord(c) < 32 or c in "\x85\u2028\u2029\ufeff" for c in text.replace("\n", ""))  # noqa: PLR2004
+    odd = any(ord(c) < 32 or c in "\x85\u2028\u2029\ufeff" for c in text.replace("\n", ""))
     style = None
     if odd or "\n" in text:
         style = "|" if isinstance(dumper, _BlockDumper) and not odd and text[0].strip() else '"'

@@ -16,6 +16,7 @@ from mailer.content.paste_lines import lines_of
 from mailer.kit.errors import Invalid
 
 LIMIT = 2_000_000  # characters; the longest digest we know has 26,000
+LINES = 50_000  # and some 440 lines; so many take a second or two
 
 
 class PasteTooLong(Invalid):
@@ -81,12 +82,17 @@ class Pasted:
 def paste(text: str) -> Pasted:
     """Make an issue of a digest.
 
-    Raises PasteTooLong beyond two million characters and PasteEmpty where no line holds a word.
+    Raises PasteTooLong beyond two million characters or 50,000 lines, and PasteEmpty where no line
+    holds a word.
     """
     if len(text) > LIMIT:
         raise PasteTooLong(
             f"The text has {len(text):,} characters and an issue at most {LIMIT:,}; "
             "paste one issue at a time."
+        )
+    if text.count("\n") + text.count("\r") > 2 * LINES:  # a line may end with both
+        raise PasteTooLong(
+            f"The text has more than {LINES:,} lines; paste one issue at a time."
         )
     lines = lines_of_html(text) if is_html(text) else lines_of(text)
     built = build(lines, roles(lines))

@@ -9,6 +9,7 @@ numbered run inside a plain digest is an article with parts.
 from bisect import bisect_right
 from collections.abc import Sequence
 from enum import StrEnum
+from itertools import pairwise
 
 from mailer.content import paste_words as words
 from mailer.content.paste_lines import Form, Line, ends_sentence, title_case
@@ -66,7 +67,7 @@ class _Roles:
         self.lines = lines
         self.roles = [Role.TEXT] * len(lines)
         self.flow = [n for n, line in enumerate(lines) if line.form not in _PASSING]
-        for before, here in zip(self.flow, self.flow[1:] + [len(lines)], strict=True):
+        for before, here in pairwise([*self.flow, len(lines)]):
             rated = any(lines[n].form is Form.RATING for n in range(before, min(here, before + 4)))
             if rated and lines[before].text.endswith("?"):
                 self.roles[before] = Role.QUESTION
@@ -117,7 +118,7 @@ class _Roles:
         first, last = runs[0].places[0], runs[-1].places[-1]
         sourced = any(self.lines[n].form is Form.SOURCE for n in range(first))
         inside = sum(first <= n <= last for n in self.flow)
-        return len(stories) >= 2 and (sourced or inside < 0.6 * len(self.flow))  # noqa: PLR2004
+        return len(stories) >= 2 and (sourced or inside < 0.6 * len(self.flow))
 
     def _top_level(self, runs: list[Run], before: list[int]) -> None:
         heads = [n for n in before if self.lines[n].form is Form.HEADLINE]
@@ -152,7 +153,7 @@ class _Roles:
     def _interposed(self, place: int, number: int) -> bool:
         """Whether a short line stands alone between a text and the next numbered headline."""
         line = self.lines[place]
-        short = line.form in {Form.HEADLINE, Form.FRAGMENT} and len(line.text.split()) <= 8  # noqa: PLR2004
+        short = line.form in {Form.HEADLINE, Form.FRAGMENT} and len(line.text.split()) <= 8
         alone = self.lines[number].gap > 0 and line.gap > 0 if self.spaced else title_case(line.text)
         return short and alone
 
@@ -239,7 +240,7 @@ class _Plain:
         for place in self.repeats:
             self.found.roles[place] = Role.REPEAT
         runs = self._runs()
-        decks = len(runs) > 3 and sum(len(run) == 2 for run in runs) >= 0.8 * len(runs)  # noqa: PLR2004
+        decks = len(runs) > 3 and sum(len(run) == 2 for run in runs) >= 0.8 * len(runs)
         for number, run in enumerate(runs):
             if self._after(run[-1]) not in _BODY:
                 self._dangling(run)
@@ -279,11 +280,11 @@ class _Plain:
         index = {here: place for place, here in enumerate(self.flow)}
         blocks = sum(self.lines[n].gap > 0 for n in self.flow)
         starting = [n for n in heads if self.lines[n].gap or not index[n]]
-        if blocks >= 3 and len(starting) >= 0.7 * len(heads):  # noqa: PLR2004
+        if blocks >= 3 and len(starting) >= 0.7 * len(heads):
             heads = starting
         sure = {n for n in heads if index[n] and self._terminates(index[n] - 1)}
         capital = {n for n in heads if title_case(self.lines[n].text)}
-        habit = len(capital) > 0.6 * len(heads) and (len(sure) < 2 or sure <= capital)  # noqa: PLR2004
+        habit = len(capital) > 0.6 * len(heads) and (len(sure) < 2 or sure <= capital)
         if habit and len(capital) > 1:
             heads = [n for n in heads if n in capital or n in sure]
         certain = sure | capital | set(self.flow[:1])
@@ -298,7 +299,7 @@ class _Plain:
         ends = [k for k in range(len(self.flow) - 1) if self._terminates(k) and not self._terminates(k + 1)]
         heads = set(self.heads)
         closed = sum(self.flow[k + 1] in heads for k in ends)
-        return len(ends) >= 3 and closed >= 0.7 * len(ends)  # noqa: PLR2004
+        return len(ends) >= 3 and closed >= 0.7 * len(ends)
 
     def _after(self, here: int) -> Form | None:
         """The form of the next line that counts; what only looks like a headline is body."""
@@ -324,10 +325,10 @@ class _Plain:
     ) -> list[Role]:
         if len(run) == 1:
             return [Role.TITLE if starts and self._is_title(run[0], after) else Role.ITEM]
-        if decks and len(run) == 2:  # noqa: PLR2004
+        if decks and len(run) == 2:
             return [Role.ITEM, Role.TEXT]
         if starts:
-            inner = [Role.SECTION] if len(run) > 2 else []  # noqa: PLR2004
+            inner = [Role.SECTION] if len(run) > 2 else []
             return [Role.TITLE, *inner, *[Role.ITEM] * (len(run) - 1 - len(inner))]
         return [Role.SECTION, *[Role.ITEM] * (len(run) - 1)]
 

@@ -130,7 +130,7 @@ def _line(line: Line, pieces: list[tuple[str, str]], level: int, mark: int) -> L
 
 
 def _is_pointer(line: Line) -> bool:
-    return line.form in {Form.POINTER, Form.SOURCE} or len(line.text.split()) <= 6  # noqa: PLR2004
+    return line.form in {Form.POINTER, Form.SOURCE} or len(line.text.split()) <= 6
 
 
 def _href(href: str) -> str:

@@ -86,9 +86,9 @@ def formed(line: Line) -> Line:
 
 def title_case(text: str) -> bool:
     """Whether nearly every longer word starts with a capital."""
-    long = [w for w in words.WORD.findall(text) if len(w) > 3 and w.lower() not in words.SMALL]  # noqa: PLR2004  # "a", "the"
+    long = [w for w in words.WORD.findall(text) if len(w) > 3 and w.lower() not in words.SMALL]  # "a", "the"
     capital = sum(not word[0].islower() for word in long)
-    return bool(long) and capital >= 0.8 * len(long)  # noqa: PLR2004  # one slip in five
+    return bool(long) and capital >= 0.8 * len(long)  # one slip in five
 
 
 def ends_sentence(text: str) -> bool:
@@ -112,12 +112,12 @@ def _unwrapped(lines: list[Line]) -> list[Line]:
     """Join lines that a mail program cut at a margin, where most of them were."""
     longest = max((len(line.text) for line in lines), default=0)
     inner = [a for a, b in zip(lines, lines[1:], strict=False) if not b.gap]
-    full = [line for line in inner if len(line.text) > 0.7 * longest and not ends_sentence(line.text)]  # noqa: PLR2004
-    if not 40 <= longest <= 100 or len(inner) < 4 or len(full) < 0.5 * len(inner):  # noqa: PLR2004
+    full = [line for line in inner if len(line.text) > 0.7 * longest and not ends_sentence(line.text)]
+    if not 40 <= longest <= 100 or len(inner) < 4 or len(full) < 0.5 * len(inner):
         return lines
     joined: list[Line] = []
     for line in lines:
-        cut = joined and not line.gap and len(_last_line(joined[-1])) > 0.7 * longest  # noqa: PLR2004
+        cut = joined and not line.gap and len(_last_line(joined[-1])) > 0.7 * longest
         if cut and not (_urls(line.text) or words.NUMBERED.match(line.text) or words.BULLET.match(line.text)):
             joined[-1] = _with(joined[-1], line, " ")
         else:
@@ -145,8 +145,8 @@ def _rejoined(lines: list[Line]) -> list[Line]:
 
 def _cut_off(before: Line, link: Line) -> bool:
     """Whether a line stops in mid-sentence and the next is the short text of a link."""
-    longer = len(before.text.split()) > 7 and before.text[-1].islower()  # noqa: PLR2004
-    return longer and len(link.text.split()) <= 6 and not _urls(link.text)  # noqa: PLR2004
+    longer = len(before.text.split()) > 7 and before.text[-1].islower()
+    return longer and len(link.text.split()) <= 6 and not _urls(link.text)
 
 
 def _with(line: Line, more: Line, glue: str) -> Line:
@@ -158,7 +158,7 @@ def _urls(text: str) -> tuple[tuple[str, ...], str] | None:
     """The addresses of a line that holds nothing else, and the note behind them."""
     start = text.find("http")
     label = text[:start].strip() if start >= 0 else ""
-    if start < 0 or len(label) > 40 or (label and label[-1] not in ":：<"):  # noqa: PLR2004, RUF001
+    if start < 0 or len(label) > 40 or (label and label[-1] not in ":：<"):  # noqa: RUF001
         return None
     tail, note = text[start:], ""
     if found := words.NOTE.search(tail):
@@ -176,10 +176,10 @@ def _url(word: str) -> str:
 
 def _by_shape(text: str) -> Form:
     count = len(text.split())
-    if count <= 10 and text.endswith((":", "：")) and len(text) <= 90 and _single(text):  # noqa: PLR2004, RUF001
+    if count <= 10 and text.endswith((":", "：")) and len(text) <= 90 and _single(text):  # noqa: RUF001
         return Form.LABEL
     wide = len(words.WIDE.findall(text))
-    if count > 18 or len(text) > 140 or wide > 45 or not _single(text):  # noqa: PLR2004  # long headlines
+    if count > 18 or len(text) > 140 or wide > 45 or not _single(text):  # long headlines
         return Form.PROSE
     if ends_sentence(text) and not text.endswith(("?", "!")):
         return Form.PROSE
@@ -189,7 +189,7 @@ def _by_shape(text: str) -> Form:
     if not first or not words.WORD.search(first):
         return Form.PROSE
     if first[0].islower() and not words.CAMEL.match(first):
-        return Form.FRAGMENT if count <= 10 else Form.PROSE  # noqa: PLR2004
+        return Form.FRAGMENT if count <= 10 else Form.PROSE
     return Form.HEADLINE
 
 
@@ -199,7 +199,7 @@ def _single(text: str) -> bool:
 
 
 def _is_chrome(text: str) -> bool:
-    return len(text) < 60 and (  # noqa: PLR2004
+    return len(text) < 60 and (
         text.casefold().strip(" .:!|>»→©").replace("’", "'") in words.CHROME  # noqa: RUF001
         or bool(words.CHROME_SHAPE.fullmatch(text))
     )
@@ -212,10 +212,10 @@ def _is_rule(text: str) -> bool:
 _FIXED = (
     (Form.RULE, _is_rule),
     (Form.CHROME, _is_chrome),
-    (Form.RATING, lambda text: len(text) < 120 and bool(words.RATING.search(text))),  # noqa: PLR2004
+    (Form.RATING, lambda text: len(text) < 120 and bool(words.RATING.search(text))),
     (Form.CLOSING, lambda text: bool(words.CLOSING.fullmatch(text))),
     (Form.POINTER, lambda text: bool(words.POINTER.fullmatch(text))),
     (Form.DATE, lambda text: bool(words.DATE.fullmatch(text))),
-    (Form.CAPTION, lambda text: len(text) < 160 and bool(words.CAPTION.match(text))),  # noqa: PLR2004
-    (Form.CALL, lambda text: len(text) < 240 and bool(words.CALL.search(text))),  # noqa: PLR2004
+    (Form.CAPTION, lambda text: len(text) < 160 and bool(words.CAPTION.match(text))),
+    (Form.CALL, lambda text: len(text) < 240 and bool(words.CALL.search(text))),
 )

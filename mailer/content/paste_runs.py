@@ -26,10 +26,12 @@ def numbered_runs(lines: Sequence[Line]) -> list[Run]:
     """The runs of numbered headlines, in order, none inside another."""
     listed = _listed(lines)
     open_lines = [n for n, line in enumerate(lines) if line.form is Form.NUMBERED and n not in listed]
-    runs = [run for run in _chains(lines, open_lines) if _are_headlines(lines, run, over_text=True)]
+    chains = _long(lines, _chains(lines, open_lines))
+    runs = [run for run in chains if _are_headlines(lines, run, over_text=True)]
     if not runs:  # headlines only, with nothing under them
         everything = [n for n, line in enumerate(lines) if line.form is Form.NUMBERED]
-        whole = [run for run in _chains(lines, everything) if len(run) >= 0.5 * len(lines)]  # noqa: PLR2004
+        chains = _long(lines, _chains(lines, everything))
+        whole = [run for run in chains if len(run) >= 0.5 * len(lines)]
         runs = [run for run in whole if _are_headlines(lines, run, over_text=False)]
     return [Run(tuple(run)) for run in runs]
 
@@ -48,8 +50,7 @@ def _listed(lines: Sequence[Line]) -> set[int]:
         current = [place] if line.form is Form.NUMBERED and line.ordinal == 1 else []
     if len(current) > 1:
         listed.update(current)
-    chains = [run for run in _chains(lines, [n for n, x in enumerate(lines) if x.ordinal]) if run]
-    for run in chains:  # "1. A", "2. B", text, "3. C": a headline may lack its text
+    for run in _chains(lines, [n for n, line in enumerate(lines) if line.ordinal]):  # "1. A", "2. B", text, "3. C": a headline may lack its text
         bodied = sum(n not in listed for n in run)
         if len(set(run) & listed) < bodied:
             listed -= set(run)
@@ -67,9 +68,16 @@ def _chains(lines: Sequence[Line], numbered: Sequence[int]) -> list[list[int]]:
         chain = [numbered[start]]
         while (following := _following(places, lines[chain[-1]].ordinal, chain[-1])) is not None:
             chain.append(following)
-        if len(chain) > 1:
-            chains.append(chain)
+        chains.append(chain)
     return chains
+
+
+def _long(lines: Sequence[Line], chains: list[list[int]]) -> list[list[int]]:
+    """Chains of two and more, and beside those a lone 1 under a heading: a section of one story."""
+    if not any(len(chain) > 1 for chain in chains):
+        return []
+    headed = [chain[0] and lines[chain[0] - 1].form is Form.HEADLINE for chain in chains]
+    return [chain for chain, head in zip(chains, headed, strict=True) if len(chain) > 1 or head]
 
 
 def _following(places: dict[int, list[int]], ordinal: int, place: int) -> int | None:
@@ -93,4 +101,4 @@ def _are_headlines(lines: Sequence[Line], run: list[int], *, over_text: bool) ->
         count = len(text.split())
         plain = not ends_sentence(text) or text.endswith(("?", "!"))
         good += count <= (_LONGEST if plain else limit)
-    return good >= 0.7 * len(run)  # noqa: PLR2004
+    return good >= 0.7 * len(run)

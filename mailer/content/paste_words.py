@@ -113,7 +113,7 @@ GREETING = re.compile(
     _I,
 )
 NAMED = re.compile(
-    r"\b(?:edition|issue|instal?lment|welcome(?: back)?(?: again)?) (?:of|to) (?:our |the |another )?"
+    r"\b(?i:edition|issue|instal?lment|welcome(?: back)?(?: again)?) (?:of|to) (?:our |the |another )?"
     r"((?:[A-Z][\w’'-]*|&)(?: (?:[A-Z][\w’'-]*|&|of|the|and|in)){0,6})"  # noqa: RUF001
 )
 NUMBER = re.compile(r"(?:#|\b(?:issue|edition|vol\.?|no\.?) ?#?)(\d{1,5})\b", _I)

@@ -92,16 +92,26 @@ def find(session: Session, slug: str) -> IssueId | None:
     return None if found is None else IssueId(found)
 
 
+def identify(session: Session, name: str) -> IssueId:
+    """The issue a person means by its number or its slug. Raises IssueNotFound."""
+    found = find(session, name)
+    if found is None and name.isascii() and name.isdigit() and len(name) < 10:
+        found = session.scalar(select(IssueRow.id).where(IssueRow.id == int(name)))
+    if found is None:
+        raise IssueNotFound(f"There is no issue {name}; `dibao issue list` shows those there are.")
+    return IssueId(found)
+
+
 def issues(session: Session) -> tuple[IssueSummary, ...]:
     """All issues, newest first."""
     items = (
-        select(ItemRow.issue_id, func.count().label("items"))
+        select(ItemRow.issue_id, func.count().label("count"))
         .where(ItemRow.parent == "")
         .group_by(ItemRow.issue_id)
         .subquery()
     )
     rows = session.execute(
-        select(IssueRow, func.coalesce(items.c.items, 0))
+        select(IssueRow, func.coalesce(items.c["count"], 0))
         .outerjoin(items, items.c.issue_id == IssueRow.id)
         .order_by(IssueRow.created_at.desc(), IssueRow.id.desc())
     )

@@ -46,6 +46,14 @@ class Settled:
     uncertain: int = 0  # of the results
     batches: int = 0  # freed
 
+    def plus(self, other: "Settled") -> "Settled":
+        """Both together."""
+        return Settled(
+            self.results + other.results,
+            self.uncertain + other.uncertain,
+            self.batches + other.batches,
+        )
+
 
 def cancel(
     session: Session, campaign: CampaignId, *, now: datetime, reason: str = "by hand"
@@ -91,7 +99,7 @@ def settle_by_journal(session: Session, reading: Reading, *, relay: str = "") ->
         entries = reading.entries(held, batch.started_without_result(session, held))
         ledger.record(session, held, entries, relay=relay)
         if _free_settled(session, held, reason="its worker died; settled by its journal"):
-            total = _plus(total, entries)
+            total = total.plus(_counted(entries))
     news = 0
     for (campaign, number, epoch), entries in reading.replies(frozenset(done)).items():
         row = session.get(BatchRow, (campaign, number))
@@ -100,7 +108,7 @@ def settle_by_journal(session: Session, reading: Reading, *, relay: str = "") ->
             continue
         held = _lease(row, worker=worker, epoch=epoch)
         news += record_late(session, held, entries, actor="journal", now=reading.now)
-    return Settled(total.results + news, total.uncertain, total.batches)
+    return total.plus(Settled(results=news))
 
 
 def judge(session: Session, *, after: float = JUDGED_AFTER, now: datetime) -> Settled:
@@ -121,45 +129,49 @@ def judge(session: Session, *, after: float = JUDGED_AFTER, now: datetime) -> Se
         ]
         ledger.record(session, held, entries)
         if _free_settled(session, held, reason="its worker was lost; judged by time"):
-            total = _plus(total, entries)
+            total = total.plus(_counted(entries))
     return total
 
 
+@dataclass(frozen=True, slots=True)
+class Manner:
+    """How news are entered."""
+
+    relay: str  # name of the relay they came from
+    batch_size: int  # the most people in a later batch
+    again: bool  # an earlier commit of the same may have come through
+    now: datetime
+
+
 def enter(
-    session: Session,
-    news: Sequence[News],
-    *,
-    fenced: Lease | None = None,
-    relay: str,
-    batch_size: int,
-    again: bool,
-    now: datetime,
+    session: Session, news: Sequence[News], manner: Manner, *, fenced: Lease | None = None
 ) -> list[bool]:
-    """Write what a worker learnt of its batches, each under its fence; of which it still has.
+    """Write what a worker learnt of its batches, each under its fence; which of them it still has.
 
     `fenced` is the one whose fence has been taken in this transaction already. Results of a batch
-    that is no longer ours are late ones. A batch whose `later` changed says so in its news.
+    that is no longer the worker's are late ones. Where deferred people go is noted in the news.
     """
     held = []
     for told in news:
-        mine = told.lease is fenced or batch.account(
-            session, told.lease, flushed=told.flushed, done=told.done
+        lease = told.lease
+        mine = lease is fenced or batch.account(
+            session, lease, flushed=told.flushed, done=told.done
         )
         held.append(mine)
         if mine:
             told.later = ledger.record(
                 session,
-                told.lease,
+                lease,
                 told.entries,
                 rows=told.rows,
-                relay=relay,
+                relay=manner.relay,
                 later=told.later,
-                batch_size=batch_size,
-                again=again,
+                batch_size=manner.batch_size,
+                again=manner.again,
             )
         elif told.rows or told.entries:
             late = [*map(ledger.result_of, told.rows), *told.entries]
-            record_late(session, told.lease, late, actor=told.lease.worker, now=now)
+            record_late(session, lease, late, actor=lease.worker, now=manner.now)
     return held
 
 
@@ -264,11 +276,9 @@ def _skip_open(session: Session, campaign: CampaignId, reason: str, *, now: date
     return int(session.execute(rows).rowcount)  # type: ignore[attr-defined]
 
 
-def _plus(total: Settled, entries: Sequence[Entry]) -> Settled:
+def _counted(entries: Sequence[Entry]) -> Settled:
     doubtful = sum(isinstance(e, Result) and e.outcome == "uncertain" for e in entries)
-    return Settled(
-        total.results + len(entries), total.uncertain + doubtful, total.batches + 1
-    )
+    return Settled(len(entries), doubtful, batches=1)
 
 
 def _resolve(

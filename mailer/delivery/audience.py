@@ -10,7 +10,20 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import Select, and_, case, delete, func, insert, literal, null, select, text
+from sqlalchemy import (
+    Integer,
+    Select,
+    and_,
+    case,
+    cast,
+    delete,
+    func,
+    insert,
+    literal,
+    null,
+    select,
+    text,
+)
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm import Session
 
@@ -105,7 +118,8 @@ def fill(
         )
         try:
             with session.begin_nested():
-                return int(session.execute(rows).rowcount)  # type: ignore[attr-defined]
+                done = session.execute(rows, execution_options={"preserve_rowcount": True})
+                return int(done.rowcount)  # type: ignore[attr-defined]
         except IntegrityError:
             if deduplicated:
                 raise
@@ -171,7 +185,7 @@ def _assigned(
     included = excluded.is_(None)
     wanted = one.c.mask * _LEVELS + one.c.tracking.bitwise_and(tracking)
     numbers = {mask * _LEVELS + level: number for (mask, level), number in editions.items()}
-    edition = case(numbers, value=wanted) if numbers else null()
+    edition = case(numbers, value=wanted) if numbers else cast(null(), Integer)
     domain = func.lower(one.c.domain)
     lane = case(*((domain.in_(names), name) for name, names in LANES.items()), else_=OTHER)
     return select(

@@ -123,7 +123,16 @@ def lease(
             BatchRow.epoch,
         )
     ).one()
-    return Lease(*row, worker=worker, stop_epoch=found.stop_epoch, until=until)
+    campaign, number, edition, *rest = row
+    return Lease(
+        CampaignId(campaign),
+        number,
+        EditionId(edition),
+        *rest,
+        worker=worker,
+        stop_epoch=found.stop_epoch,
+        until=until,
+    )
 
 
 def due(session: Session) -> tuple[CampaignId, ...]:
@@ -132,6 +141,18 @@ def due(session: Session) -> tuple[CampaignId, ...]:
         select(BatchRow.campaign_id)
         .join(_campaign, _campaign.c.id == BatchRow.campaign_id)
         .where(*_free(database_now(session)), _campaign.c.state == State.SENDING)
+        .distinct()
+        .order_by(BatchRow.campaign_id)
+    )
+    return tuple(CampaignId(identity) for identity in session.scalars(found))
+
+
+def stopped(session: Session) -> tuple[CampaignId, ...]:
+    """Cancelled campaigns that still have an open batch."""
+    found = (
+        select(BatchRow.campaign_id)
+        .join(_campaign, _campaign.c.id == BatchRow.campaign_id)
+        .where(BatchRow.state == "open", _campaign.c.state == State.CANCELLED)
         .distinct()
         .order_by(BatchRow.campaign_id)
     )

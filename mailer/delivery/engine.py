@@ -358,7 +358,11 @@ class SmtpRelay:
         transport = cast("asyncio.Transport", connection.transport)
         try:
             upgraded = await self._loop.start_tls(
-                transport, connection, self._trust, server_hostname=host, ssl_handshake_timeout=limit
+                transport,
+                connection,
+                self._trust,
+                server_hostname=host,
+                ssl_handshake_timeout=limit,
             )
         except (OSError, TimeoutError) as refused:
             connection.abort(Setback(f"TLS: {refused}", everyone=isinstance(refused, ssl.SSLError)))
@@ -373,7 +377,7 @@ class SmtpRelay:
     async def _empty(self, seconds: float) -> None:
         """Wait until every connection is gone; break off those that take longer."""
         until = self._loop.time() + seconds
-        while (self._joining or self._live) and self._loop.time() < until:
+        while (self._joining or self._live) and self._loop.time() < until:  # noqa: ASYNC110  # brief
             await asyncio.sleep(0.005)
         for connection in [*self._joining, *self._live]:
             connection.abort()

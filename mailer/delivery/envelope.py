@@ -26,6 +26,8 @@ class Outgoing:
         self.data = data
         self.path = wire_path(message.recipient)  # empty where no SMTP command can carry it
         self.return_path = wire_path(message.return_path)  # empty where there is none
+        if message.return_path and not self.return_path:
+            raise ValueError("no SMTP command can carry this return path")
         self.international = not self.path.isascii()
         self.tries = 0
 
@@ -68,7 +70,7 @@ def unfit(outgoing: Outgoing, features: Features) -> Reply | None:
 
     None of these is a fault of the address as a mailbox, and the codes say so.
     """
-    if not outgoing.path or (outgoing.message.return_path and not outgoing.return_path):
+    if not outgoing.path:
         return Reply(553, "5.1.3", "local: no SMTP command can carry this address", "rcpt")
     if outgoing.international and not {b"SMTPUTF8", b"8BITMIME"} <= features.keys():
         return Reply(553, "5.6.7", "local: the relay takes no addresses beyond ASCII", "rcpt")

@@ -10,7 +10,7 @@ from datetime import datetime, timedelta
 from typing import Any
 
 import structlog
-from sqlalchemy import Text, func, insert, literal, select, update
+from sqlalchemy import func, insert, select, update
 from sqlalchemy.dialects import postgresql
 from sqlalchemy.orm import Session
 
@@ -35,7 +35,7 @@ from mailer.delivery.verdict import (
     Refused,
     verdict,
 )
-from mailer.kit.database import Moment, database_now, insert_many
+from mailer.kit.database import database_now, insert_many
 from subscribers import actions as subscribers
 
 OUTCOMES = ("accepted", "refused", "skipped", "expired", "uncertain")
@@ -109,7 +109,7 @@ class News:
     later: Later | None  # where its deferred people go
 
 
-def entry(  # noqa: PLR0913  # what a verdict needs, and whom it is about
+def entry(  # what a verdict needs, and whom it is about
     ending: Ending,
     *,
     subscriber: int,
@@ -145,7 +145,9 @@ def entry(  # noqa: PLR0913  # what a verdict needs, and whom it is about
     )
 
 
-def accepted(held: Lease, subscriber: int, chunk: int, reply: Reply, relay: str, at: datetime) -> Row:
+def accepted(
+    held: Lease, subscriber: int, chunk: int, reply: Reply, relay: str, at: datetime
+) -> Row:
     """The row of a letter the relay took: nothing to decide, and by far the most frequent."""
     return (
         *(held.campaign, subscriber, "accepted", reply.code, reply.enhanced, reply.text, "", relay),
@@ -158,7 +160,7 @@ def result_of(row: Row) -> Result:
     return Result(row[1], row[2], row[12], row[3], row[4], row[5], chunk=row[11])
 
 
-def record(  # noqa: PLR0913  # one transaction's worth of news about one batch
+def record(  # one transaction's worth of news about one batch
     session: Session,
     held: Lease,
     entries: Sequence[Entry],

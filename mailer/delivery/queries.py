@@ -22,6 +22,7 @@ from mailer.delivery.models import (
 )
 from subscribers import queries as subscribers
 
+
 @dataclass(frozen=True, slots=True)
 class EditionProgress:
     """How far one edition is."""
@@ -356,7 +357,7 @@ def _ledger() -> Select[Any]:
         )
 
     tries = func.coalesce(of(AttemptRow, AttemptRow.number, AttemptRow.number.desc()), 0)
-    tried = case((DeliveryRow.code.is_not(None), 1), (DeliveryRow.outcome == "uncertain", 1), else_=0)
+    tried = case((DeliveryRow.outcome.not_in(("skipped", "expired")), 1), else_=0)
     learnt = of(ResolutionRow, ResolutionRow.outcome, ResolutionRow.number.desc())
     unset = case((AudienceRow.excluded.is_not(None), "excluded"), else_="open")
     return select(

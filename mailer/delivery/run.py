@@ -13,15 +13,16 @@ import threading
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass, field
-from datetime import datetime, timedelta
 
 import structlog
 
 from mailer.campaigns import queries as campaigns
 from mailer.delivery import actions, batch
-from mailer.delivery.batch import Chunk, Lease, Person
+from mailer.delivery.actions import Manner
+from mailer.delivery.batch import Lease, Person
 from mailer.delivery.compose import Composer, Composers
-from mailer.delivery.ledger import Entry, Later, News, Result, Row, accepted, entry
+from mailer.delivery.held import Held
+from mailer.delivery.ledger import News, Result, accepted, entry
 from mailer.delivery.relay import Ending, Message, Relay, RelayDown, Reply
 from mailer.delivery.verdict import Patience
 from mailer.kit import clock
@@ -69,51 +70,6 @@ class Worked:
     campaigns: tuple[int, ...] = ()  # worked on
     more_due: bool = False
     relay_down: str = ""  # why the relay took nothing more
-
-
-@dataclass(slots=True, eq=False)
-class Held:
-    """A leased batch in this worker's hands."""
-
-    lease: Lease
-    composer: Composer
-    chunk: int = 0  # the last one started
-    to: int = 0  # the position it reaches
-    flushed: int = 0  # chunks whose people all have a row
-    left: dict[int, int] = field(default_factory=dict)  # chunk -> people without a result
-    first_tried: dict[int, datetime] = field(default_factory=dict)
-    rows: list[Row] = field(default_factory=list)
-    entries: list[Entry] = field(default_factory=list)
-    later: Later | None = None
-    lost: bool = False
-
-    @property
-    def exhausted(self) -> bool:
-        """Whether its last chunk has been started."""
-        return self.to >= self.lease.size
-
-    def begin(self, chunk: int, to: int, people: Chunk, at: datetime) -> None:
-        """Its next chunk is on record; those not to be mailed any more are settled at once."""
-        self.chunk, self.to, self.left[chunk] = chunk, to, len(people.people)
-        self.first_tried |= {p.subscriber: p.first_tried for p in people.people if p.first_tried}
-        self.entries += [
-            Result(subscriber, "skipped", at, reason=why, chunk=chunk)
-            for subscriber, why in people.unmailable
-        ]
-
-    def take(self) -> News:
-        """Hand over what is not written yet."""
-        flushed = self.flushed
-        while flushed < self.chunk and not self.left[flushed + 1]:
-            flushed += 1
-        done = self.exhausted and flushed == self.chunk
-        news = News(self.lease, flushed, done, self.rows, self.entries, self.later)
-        self.rows, self.entries = [], []
-        return news
-
-    def put_back(self, news: News) -> None:
-        """Nobody could write it."""
-        self.rows[:0], self.entries[:0] = news.rows, news.entries
 
 
 class Run:
@@ -217,8 +173,7 @@ class Run:
     def _composer(self, lease: Lease) -> Composer:
         tools = self._tools
         try:
-            with tools.database.reading() as session:
-                return tools.composers.of(session, lease.campaign, lease.edition)
+            return tools.composers.of(lease.campaign, lease.edition)
         except Exception:
             with tools.database.transaction() as session:
                 why = "its edition cannot be composed"
@@ -250,7 +205,7 @@ class Run:
                         session, lease, number, to, flushed=flushed, seconds=self._terms.lease
                     )
                     fenced = lease if started else None
-                    ours = actions.enter(session, news, fenced=fenced, **self._entering())
+                    ours = actions.enter(session, news, self._manner(), fenced=fenced)
                     if started:
                         segments = held.composer.segments
                         people = batch.people(session, lease, segments, held.to, to)
@@ -269,7 +224,7 @@ class Run:
         """The message, or None where it cannot be made: a fault in one harms nobody else."""
         try:
             return held.composer.compose(held.lease, held.chunk, person)
-        except Exception:
+        except Exception:  # noqa: BLE001  # whatever it is, it is about this one letter
             _log.exception(
                 "a letter cannot be composed",
                 campaign=held.lease.campaign,
@@ -284,7 +239,7 @@ class Run:
     def _hand_in(self, message: Message, ending: Ending) -> None:
         held = self._held[(message.campaign, message.batch, message.epoch)]
         at, subscriber, chunk = clock.now(), message.subscriber, message.chunk
-        if type(ending) is Reply and 200 <= ending.code < 300:  # noqa: PLR2004  # RFC 5321: 2yz
+        if type(ending) is Reply and 200 <= ending.code < 300:  # RFC 5321: 2yz
             row = accepted(held.lease, subscriber, chunk, ending, self._tools.relay_name, at)
             with self._memory:
                 held.rows.append(row)
@@ -305,8 +260,12 @@ class Run:
 
     def _take(self) -> list[News]:
         with self._memory:
-            news = [h.take() for h in self._held.values()]
-        return [n for n in news if n.rows or n.entries or n.done or n.flushed]
+            news = [(h.flushed, h.take()) for h in self._held.values()]
+        return [n for before, n in news if n.rows or n.entries or n.done or n.flushed > before]
+
+    def _manner(self) -> Manner:
+        tools = self._tools
+        return Manner(tools.relay_name, self._terms.batch_size, again=self._again, now=clock.now())
 
     def _put_back(self, news: list[News]) -> None:
         self._again = True
@@ -337,8 +296,65 @@ class Run:
             return
         try:
             with self._tools.database.transaction() as session:
-                ours = actions.enter(session, news, **self._entering())
+                ours = actions.enter(session, news, self._manner())
         except BaseException:
             self._put_back(news)
             raise
         self._written(news, ours)
+
+    def _watch(self) -> None:
+        stop_seen = beat = time.monotonic()
+        while not self._over.wait(_WATCH):
+            now = time.monotonic()
+            try:
+                if now - self._written_at > _WATCH:
+                    with self._books:
+                        self._write()
+                if now - stop_seen > _STOP_EVERY:
+                    stop_seen = now
+                    self._look_for_stop()
+                if now - beat > self._terms.lease / 4:
+                    beat = now
+                    self._prolong()
+            except Unavailable:
+                _log.warning("the database is away; results wait")
+            except Exception:  # noqa: BLE001  # a watch that dies unseen would be worse
+                _log.exception("the books cannot be kept; sending stops")
+                self.halt()
+                return
+
+    def _look_for_stop(self) -> None:
+        with self._memory:
+            seen = {h.lease.campaign: h.lease.stop_epoch for h in self._held.values()}
+        with self._tools.database.reading() as session:
+            stopped = [c for c, epoch in seen.items() if campaigns.stop_epoch(session, c) != epoch]
+        if stopped:
+            self.halt()
+
+    def _prolong(self) -> None:
+        asked = _boot_clock()
+        with self._books:
+            worker = self._tools.worker
+            with self._tools.database.transaction() as session:
+                still = batch.extend(session, worker, seconds=self._terms.lease)
+                actions.heartbeat(session, worker)
+            with self._memory:
+                gone = [h for key, h in self._held.items() if key not in still]
+                self._deadline = asked + self._terms.lease - self._margin
+        if gone:  # judged, or cancelled: nothing more of it may leave
+            self.halt()
+
+    @property
+    def _margin(self) -> float:
+        return min(_MARGIN, self._terms.lease / 6)
+
+    def _in_time(self) -> bool:
+        """Whether all leases are surely ours: asked before every final dot."""
+        return _boot_clock() < self._deadline
+
+
+def _boot_clock() -> float:
+    """Seconds by a clock that goes on while the machine sleeps; where there is none, another."""
+    if hasattr(time, "CLOCK_BOOTTIME"):
+        return time.clock_gettime(time.CLOCK_BOOTTIME)
+    return time.monotonic()

@@ -6,6 +6,7 @@ reply. `engine.py` owns the connections; this module opens none.
 """
 
 import asyncio
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Protocol, cast
 
@@ -78,7 +79,7 @@ class Connection(asyncio.Protocol):
         self._upgrading = False
         self._draining = False
         self._setback: Setback | None = None
-        self._answered = self._on_handshake  # what the next answer means
+        self._answered: Callable[[int, bytes], None] = self._on_handshake  # the next answer
         self._current: Outgoing | None = None  # its dot is out
         self._pending: Outgoing | None = None  # its envelope is out
         self._next: Outgoing | None = None  # its envelope leaves with the pending one's body
@@ -88,6 +89,7 @@ class Connection(asyncio.Protocol):
     # What the loop calls
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        """Begin the handshake."""
         self.transport = cast("asyncio.Transport", transport)
         self._since = self._clock()
         name = self._name or _literal(transport.get_extra_info("sockname"))
@@ -95,6 +97,7 @@ class Connection(asyncio.Protocol):
         next(self._handshake)
 
     def data_received(self, data: bytes) -> None:
+        """Act on each answer that is whole."""
         if self.closed or self._upgrading:  # plain text behind STARTTLS may be anybody's
             return
         self._since = self._clock()
@@ -107,12 +110,14 @@ class Connection(asyncio.Protocol):
             self.abort(Setback(str(nonsense)))
 
     def resume_writing(self) -> None:
+        """Let the dot of a long body follow: all of it has left our buffer."""
         if self._draining and self._pending is not None:
             self._draining = False
             self._since = self._clock()
             self._exchange.dot(self, self._pending)
 
     def connection_lost(self, exc: Exception | None) -> None:
+        """Give back what has no dot yet; what has one is silence."""
         self.closed = True
         current, pending, following = self._current, self._pending, self._next
         self._current = self._pending = self._next = None
@@ -204,7 +209,7 @@ class Connection(asyncio.Protocol):
         except Setback as setback:
             self.abort(setback)
 
-    def _on_idle(self, code: int, text: bytes) -> None:
+    def _on_idle(self, _code: int, _text: bytes) -> None:
         """Nobody asked: the relay says goodbye (421), and an idle connection is no loss."""
         self.abort()
 

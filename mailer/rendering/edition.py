@@ -1,12 +1,14 @@
 """An edition: an issue as rendered for one set of segments, frozen, its merge fields still open.
 
-The artifact is what is sent: encoded fragments with gaps for a reader's values, the link table with
-its targets, and both parts in the clear for previews. Rendering an old issue again never changes it.
+The artifact is what is sent: encoded fragments with gaps for a reader's values, the link table
+with its targets, and both parts in the clear for previews. Rendering an old issue again never
+changes it.
 """
 
 import hashlib
 import json
-from dataclasses import asdict, dataclass, replace
+from dataclasses import dataclass, fields, replace
+from operator import attrgetter
 from typing import Any
 
 from mailer.kit.errors import Invalid
@@ -39,7 +41,9 @@ class EditionLink:
     number: int  # from 1, in order of appearance
     url: str
     item: str  # Item.id, "" outside the items
-    slot: str  # headline, image, source, related, body, cta, greeting, outro, contact, rating-4, ...
+    slot: (
+        str  # headline, image, source, related, body, cta, greeting, outro, contact, rating-4, ...
+    )
     text: str  # the words that carry it, or the picture's alt
     tracked: bool = True  # False: the mail holds the address itself
 
@@ -91,18 +95,28 @@ class Edition:
 
     def dumps(self) -> str:
         """The artifact as JSON; `loads` gives it back."""
-        return json.dumps(asdict(self), ensure_ascii=False, separators=(",", ":"))
+        return json.dumps(self._plain(), ensure_ascii=False, separators=(",", ":"))
+
+    def _plain(self) -> dict[str, Any]:
+        plain = {field.name: getattr(self, field.name) for field in fields(self)}
+        plain["links"] = [_LINK(link) for link in self.links]
+        plain["slots"] = [_SLOT(slot) for slot in self.slots]
+        return plain
 
     def _hash(self) -> str:
-        content = asdict(self) | {"sha256": ""}
+        content = self._plain() | {"sha256": ""}
         return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()
+
+
+_LINK = attrgetter(*(field.name for field in fields(EditionLink)))
+_SLOT = attrgetter(*(field.name for field in fields(Slot)))
 
 
 def loads(artifact: str) -> Edition:
     """The edition `dumps` wrote. Raises ValueError where it is not whole."""
     data: dict[str, Any] = json.loads(artifact)
-    links = tuple(EditionLink(**link) for link in data.pop("links"))
-    slots = tuple(Slot(**slot) for slot in data.pop("slots"))
+    links = tuple(EditionLink(*link) for link in data.pop("links"))
+    slots = tuple(Slot(*slot) for slot in data.pop("slots"))
     segments, pieces = tuple(data.pop("segments")), tuple(data.pop("pieces"))
     edition = Edition(segments=segments, links=links, pieces=pieces, slots=slots, **data)
     if edition.sealed() != edition:

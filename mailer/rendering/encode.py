@@ -24,13 +24,13 @@ _LINE = 57  # bytes that make a line of 76 in base64
 
 
 def choose_base64(text: str) -> bool:
-    """Whether base64 makes this text the smaller one: quoted-printable up to 1.37 times is taken."""
+    """Whether base64 is smaller; quoted-printable is taken up to 1.37 times the text."""
     raw = text.encode()
     return len(raw) + 2 * len(_UNSAFE.findall(raw)) > 1.37 * len(raw)
 
 
 def quoted(raw: bytes) -> bytes:
-    """UTF-8 with \\n as quoted-printable; begins at a line's start, ends without a break."""
+    """UTF-8 with bare line feeds as quoted-printable; begins at a line's start."""
     escaped = _UNSAFE.sub(lambda found: b"=%02X" % found[0][0], raw)
     lines = (SOFT.join(_CHUNK.findall(line)) for line in escaped.split(b"\n"))
     return _FIRST.sub(lambda found: b"=%02X" % found[0][0], b"\r\n".join(lines))

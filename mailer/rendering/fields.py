@@ -38,7 +38,7 @@ class UnknownField(ValueError):
 
 
 def clean(text: str) -> str:
-    """Text without control characters, bidirectional overrides and noncharacters; breaks are \\n."""
+    """Text without control characters, bidirectional overrides, noncharacters; breaks are LF."""
     if text.isascii() and text.isprintable():
         return text
     return _UNWANTED.sub("", _BREAKS.sub("\n", text))
@@ -57,7 +57,9 @@ def value(field: str, given: str) -> str:
     return _SPACES.sub(" ", tidy).strip()[: LONGEST[field]].rstrip()
 
 
-def mark(text: str, escape: Callable[[str], str] = str, *, unescape: Callable[[str], str] = str) -> str:
+def mark(
+    text: str, escape: Callable[[str], str] = str, *, unescape: Callable[[str], str] = str
+) -> str:
     """Author's fields in cleaned text as marks, the text around them put through `escape`.
 
     `unescape` turns a default out of text that is escaped already. Raises UnknownField for a

@@ -33,7 +33,7 @@ class Ink(Protocol):
     """A way of writing. Every method raises RenderingRefused, with the spot's place."""
 
     def words(self, text: str) -> str:
-        """One line that may stand anywhere, in an attribute too; fields take their defaults."""
+        """One line that may stand anywhere, in an attribute too; a field is text here."""
 
     def line(self, text: str, spot: Spot) -> str:
         """One line between tags, its fields open."""
@@ -71,13 +71,16 @@ class HtmlInk:
     weights: dict[str, int] = field(default_factory=dict)  # place -> bytes of its bodies
 
     def words(self, text: str) -> str:
-        return self.slots.add(Kind.PLAIN, fields.with_defaults(fields.line(text)))
+        """One line that may stand anywhere; a field is text."""
+        return self.slots.add(Kind.PLAIN, fields.line(text))
 
     def line(self, text: str, spot: Spot) -> str:
+        """One line between tags, its fields open."""
         with refusing(spot.place):
             return self.slots.add(Kind.HTML, typeset.text(text, spot.language))
 
     def body(self, source: str, spot: Spot) -> str:
+        """CommonMark, dressed for the theme."""
         if not source:
             return ""
         with refusing(spot.place):
@@ -92,15 +95,18 @@ class HtmlInk:
         return self.slots.add(Kind.HTML, html)
 
     def link(self, url: str, text: str, spot: Spot) -> str:
+        """A link's address."""
         return self.slots.add(Kind.URL, _hrefs(self.links, spot)(url, text))
 
     def picture(self, url: str, spot: Spot) -> str:
+        """A picture's address."""
         address = checked(url, spot.place)
         if not address.startswith("http"):
             raise RenderingRefused(f"a picture needs an https address: {url!r}", spot.place)
         return self.slots.add(Kind.URL, address)
 
     def page(self, name: str) -> str:
+        """One of the reader's own pages."""
         return self.slots.add(Kind.URL, self.links.page(name))
 
 
@@ -111,9 +117,11 @@ class TextInk:
     links: Links
 
     def words(self, text: str) -> str:
-        return fields.with_defaults(fields.line(text))
+        """One line that may stand anywhere; a field is text."""
+        return fields.line(text)
 
     def line(self, text: str, spot: Spot) -> str:
+        """One line between tags, its fields open."""
         with refusing(spot.place):
             return fields.mark(fields.line(text))
 
@@ -135,12 +143,15 @@ class TextInk:
         return indented(text, spot.indent)
 
     def link(self, url: str, text: str, spot: Spot) -> str:
+        """A link's address."""
         return _hrefs(self.links, spot)(url, text)
 
-    def picture(self, url: str, spot: Spot) -> str:  # noqa: ARG002  # a picture is its alt here
+    def picture(self, url: str, spot: Spot) -> str:  # noqa: ARG002
+        """Nothing: a picture is its alt here."""
         return ""
 
     def page(self, name: str) -> str:
+        """One of the reader's own pages."""
         return self.links.page(name)
 
 

@@ -6,6 +6,7 @@ is made, so no address travels inside an address and nobody can make us redirect
 
 import re
 from dataclasses import dataclass, field
+from functools import lru_cache
 from typing import Final
 from urllib.parse import SplitResult, quote, urlsplit
 
@@ -16,26 +17,34 @@ OPENS, CLICKS = 1, 2  # bits, as campaigns.campaign.Tracking has them
 SCHEMES: Final = ("http", "https", "mailto", "tel")
 LONGEST = 2000  # characters; past it some servers and mailboxes give up
 
-_FORBIDDEN = re.compile("[\x00-\x20\x7f-\xa0\u2028\u2029\\\\<>\"]")
+_FORBIDDEN = re.compile('[\x00-\x20\x7f-\xa0\u2028\u2029\\\\<>"]')
 _SAFE = "/:?#[]@!$&'()*+,;=%~-._|^{}`"  # stays as it is; what is not ASCII is percent-encoded
 
 
 def checked(url: str, place: str) -> str:
     """The address in ASCII, if a mail may lead there. Raises RenderingRefused saying why not."""
-    tidy = fields.clean(url).strip()
-    if tidy != url.strip() or _FORBIDDEN.search(tidy):
-        raise RenderingRefused(f"a space or control character in the address {tidy!r}", place)
+    try:
+        return _checked(url)
+    except ValueError as error:
+        raise RenderingRefused(str(error), place) from None
+
+
+@lru_cache(maxsize=4096)
+def _checked(url: str) -> str:
+    tidy = url.strip(" \t\r\n")
+    if fields.clean(tidy) != tidy or _FORBIDDEN.search(tidy):
+        raise ValueError(f"a space or control character in the address {tidy!r}")
     if "{{" in tidy:
-        raise RenderingRefused(f"fields are never filled in an address: {tidy!r}", place)
+        raise ValueError(f"fields are never filled in an address: {tidy!r}")
     try:
         parts = urlsplit(tidy)
         host = parts.hostname or ""
-        _ = parts.port
+        _ = parts.port  # looks at it, and may object
         ascii_host = host if host.isascii() else host.encode("idna").decode()
     except ValueError:
-        raise RenderingRefused(f"not an address: {tidy!r}", place) from None
+        raise ValueError(f"not an address: {tidy!r}") from None
     if reason := _objection(parts, tidy):
-        raise RenderingRefused(f"{reason}: {tidy!r}", place)
+        raise ValueError(f"{reason}: {tidy!r}")
     if host != ascii_host:
         tidy = parts._replace(netloc=parts.netloc.lower().replace(host, ascii_host)).geturl()
     return tidy if tidy.isascii() else quote(tidy, safe=_SAFE)
@@ -43,24 +52,21 @@ def checked(url: str, place: str) -> str:
 
 def _objection(parts: SplitResult, url: str) -> str:
     """Why a well-formed address is not fit for a mail, or ""."""
-    if not parts.scheme:
-        return "write the whole address, beginning with https://"
-    if parts.scheme not in SCHEMES:
-        return f"only {', '.join(SCHEMES)} lead anywhere in a mail, not {parts.scheme}"
-    if len(url) > LONGEST:
-        return f"longer than {LONGEST} characters"
-    if parts.scheme in {"mailto", "tel"}:
-        return "" if parts.path and not parts.netloc else "nobody to write to or call"
-    if not parts.hostname:
-        return "no host"
-    if parts.username is not None or parts.password is not None:
-        return "a name or password before the host"
-    return ""
+    web = parts.scheme in {"http", "https"}
+    objections = {
+        "write the whole address, beginning with https://": not parts.scheme,
+        f"only {', '.join(SCHEMES)} lead anywhere in a mail": parts.scheme not in SCHEMES,
+        f"longer than {LONGEST} characters": len(url) > LONGEST,
+        "nobody to write to or call": not web and (not parts.path or bool(parts.netloc)),
+        "no host": web and not parts.hostname,
+        "a name or password before the host": "@" in parts.netloc,
+    }
+    return next((reason for reason, holds in objections.items() if holds), "")
 
 
 @dataclass(slots=True)
 class Links:
-    """The link table as it grows. One address in one slot of one item has one number, in both parts."""
+    """The link table as it grows: one address in one slot of one item has one number."""
 
     public_url: str  # where readers reach us
     tracking: int

@@ -70,10 +70,11 @@ CHILDREN: Final = {
         "mj-social": "mj-social-element",
     }.items()
 }
-_HTML = frozenset(
+_HTML_TAGS = (
     "a b bdi blockquote br code div em h1 h2 h3 h4 h5 h6 hr i img li meta ol p pre s small span"
-    " strong sub sup table tbody td th tr ul".split()
+    " strong sub sup table tbody td th tr ul"
 )
+_HTML = frozenset(_HTML_TAGS.split())
 _HOLDS_HTML = frozenset({"mj-text", "mj-raw", "mj-button"})
 _INSTEAD: Final = {
     "mj-include": "compose with Jinja's include",
@@ -143,7 +144,9 @@ class _Reading:
         begin = self.parser.CurrentByteIndex
         raw = self.source[begin : self.source.find(b">", begin)].decode(errors="replace")
         if _BROKEN_VALUE.search(raw):
-            self.say(f"<{tag}>: a line break, tab or backslash in an attribute; the engine spoils it")
+            self.say(
+                f"<{tag}>: a line break, tab or backslash in an attribute; the engine spoils it"
+            )
         for name, value in attributes.items():
             if message := _unfit(tag, name, value):
                 self.say(f"<{tag} {name}>: {message}")
@@ -207,21 +210,24 @@ def _misplaced(tag: str, parent: str) -> str:
 def _unfit(tag: str, name: str, value: str) -> str:
     """Why the attribute may not have this value, or ""."""
     ours = tag.startswith("mj")
-    if tag in ATTRIBUTES and name not in ATTRIBUTES[tag]:
-        return f"no such attribute; allowed: {', '.join(sorted(ATTRIBUTES[tag])) or 'none'}"
-    if name.startswith("on") or name == "srcset":
-        return "not in a mail"
-    if not value.isascii():
-        return "only ASCII in attributes; put words into slots"
-    if name in _ADDRESSES and not _ADDRESS.fullmatch(value):
-        return "an address is a slot, or # and an id"
-    if (name.endswith("color") and ours) or name == "bgcolor":
-        return "" if _COLOUR.fullmatch(value) else "a colour is # and six hex digits"
-    if name == "style" and (_SHORT_HEX.search(value) or _ACTIVE_CSS.search(value)):
-        return "six hex digits for a colour, and nothing is fetched: no url()"
-    if '"' in value and name in {"font-family", "style"}:
-        return "single quotes around font names"
-    return _unfit_size(name, value) if ours else ""
+    colour = (ours and name.endswith("color")) or name == "bgcolor"
+    style = name == "style"
+    known = ATTRIBUTES.get(tag, {name})
+    if name not in known:
+        return f"no such attribute; allowed: {', '.join(sorted(known)) or 'none'}"
+    objections = {
+        "not in a mail": name.startswith("on") or name == "srcset",
+        "only ASCII in attributes; put words into slots": not value.isascii(),
+        "an address is a slot, or # and an id": (
+            name in _ADDRESSES and not _ADDRESS.fullmatch(value)
+        ),
+        "a colour is # and six hex digits": colour and not _COLOUR.fullmatch(value),
+        "six hex digits for a colour": style and bool(_SHORT_HEX.search(value)),
+        "nothing is fetched: no url()": style and bool(_ACTIVE_CSS.search(value)),
+        "single quotes around font names": '"' in value and name in {"font-family", "style"},
+    }
+    found = next((reason for reason, holds in objections.items() if holds), "")
+    return found or (_unfit_size(name, value) if ours else "")
 
 
 def _unfit_size(name: str, value: str) -> str:

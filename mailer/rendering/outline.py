@@ -16,14 +16,14 @@ from mailer.content.issue import (
     Link,
     Numbering,
     Publication,
-    Section,
     Source,
 )
+from mailer.rendering import fields
 from mailer.rendering.ink import Ink, Spot
 from mailer.rendering.links import CLICKS, checked
 
 Data = dict[str, Any]
-_WIDE_FROM = 400  # CSS pixels; a lead picture known to be narrower stays a thumbnail
+_WIDE_FROM = 500  # CSS pixels; a picture not known to be this wide stays beside its text
 _WORDS_A_MINUTE = 220
 _CONTENTS_FROM = 5  # stories; a shorter mail is its own list of contents
 _CONTENTS_MOST = 12
@@ -62,8 +62,8 @@ def drawn(frame: Frame, ink: Ink) -> Data:
     phrases = [(k, v) for k, v in frame.wording.items() if isinstance(v, str) and "{" not in v]
     return {
         "title": ink.line(issue.title, here),
-        "title_words": ink.words(issue.title),
-        "subject_words": ink.words(issue.subject or issue.title),
+        "title_words": ink.words(fields.with_defaults(issue.title)),
+        "subject_words": ink.words(fields.with_defaults(issue.subject or issue.title)),
         "preheader": ink.line(preheader(issue), replace(here, place="preheader")),
         "publication": {
             "name": ink.words(publication.name),
@@ -142,7 +142,7 @@ def _contents(frame: Frame, ink: Ink, spot: Spot) -> Data:
 def _sections(frame: Frame, ink: Ink) -> list[Data]:
     out = []
     counter = 0
-    lead = _lead(frame.issue)
+    lead = next(iter(frame.issue.items), None)
     for place, section in enumerate(frame.issue.sections, 1):
         name = f"section {section.title or place}"
         spot = Spot(name, "section", language=frame.issue.language, level=3)
@@ -151,7 +151,8 @@ def _sections(frame: Frame, ink: Ink) -> list[Data]:
         items = []
         for item in section.items:
             counter += _counts(item)
-            items.append(_item(item, _number(item, counter, frame), frame, ink, item is lead))
+            number = _number(item, counter, frame)
+            items.append(_item(item, frame, ink, number=number, wide=_wide(item, lead)))
         out.append(
             {
                 "title": ink.line(section.title, spot),
@@ -163,12 +164,10 @@ def _sections(frame: Frame, ink: Ink) -> list[Data]:
     return out
 
 
-def _lead(issue: Issue) -> Item | None:
-    """The item whose picture is shown wide: the first one, if it has a picture that bears it."""
-    first = issue.items[0] if issue.items else None
-    if first is None or first.kind is not Kind.NEWS or not first.image or not first.image.url:
-        return None
-    return first if first.image.width == 0 or first.image.width >= _WIDE_FROM else None
+def _wide(item: Item, lead: Item | None) -> bool:
+    """Whether the picture stands above the text: that of the first item and of a deep dive."""
+    bears = item.image is not None and item.image.width >= _WIDE_FROM
+    return bears and (item is lead or item.kind is Kind.DEEP_DIVE)
 
 
 def _counts(item: Item) -> bool:
@@ -181,12 +180,11 @@ def _number(item: Item, counter: int, frame: Frame) -> int:
     return counter if _counts(item) else 0
 
 
-def _item(item: Item, number: int, frame: Frame, ink: Ink, lead: bool, level: int = 3) -> Data:  # noqa: FBT001
+def _item(item: Item, frame: Frame, ink: Ink, *, number: int, wide: bool, level: int = 3) -> Data:
     language = item.language or frame.issue.language
     spot = Spot(
         f"item {item.id}", "headline", item=item.id, language=language, level=level + 1, indent=3
     )
-    deep = item.kind is Kind.DEEP_DIVE
     words = item.title or frame.say("untitled")
     return {
         "kind": item.kind.value,
@@ -194,10 +192,12 @@ def _item(item: Item, number: int, frame: Frame, ink: Ink, lead: bool, level: in
         "number": f"{number}." if number else "",
         "title": ink.line(item.title, spot),
         "href": ink.link(item.link, words, spot) if item.link and item.title else "",
-        "label": ink.words(item.label or (frame.say("sponsor") if item.kind is Kind.SPONSOR else "")),
+        "label": ink.words(
+            item.label or (frame.say("sponsor") if item.kind is Kind.SPONSOR else "")
+        ),
         "segments": [ink.words(name) for name in _chips(item, frame)],
         "image": _image(item.image, ink, replace(spot, slot="image"), of=item),
-        "wide": lead or deep,
+        "wide": wide,
         "body": _prose(item.body, "body", spot, ink),
         "author": ink.words(frame.say("by", name=item.author) if item.author else ""),
         "sources": [
@@ -221,13 +221,14 @@ def _nested(item: Item, frame: Frame, ink: Ink, level: int) -> list[Data]:
     for inner in item.items:
         counter += _counts(inner)
         number = _number(inner, counter, frame)
-        out.append(_item(inner, number, frame, ink, lead=False, level=min(level + 1, 5)))
+        rank = min(level + 1, 5)
+        out.append(_item(inner, frame, ink, number=number, wide=False, level=rank))
     return out
 
 
 def _chips(item: Item, frame: Frame) -> list[str]:
     """Why this reader gets the item; said only to those who follow several segments."""
-    if len(frame.followed) < 2:  # noqa: PLR2004
+    if len(frame.followed) < 2:
         return []
     return [name for key, name in frame.names.items() if key in item.segments]
 
@@ -337,8 +338,8 @@ def _footer(frame: Frame, ink: Ink) -> Data:
 
 
 def _joined(names: Sequence[str], wording: Mapping[str, Any]) -> str:
-    """ "A", "A and B", "A, B and C", as the language joins them."""
-    if len(names) < 2:  # noqa: PLR2004
+    """One name, two with "and" between, more with commas too, as the language joins them."""
+    if len(names) < 2:
         return "".join(names)
     return str(wording["comma"]).join(names[:-1]) + str(wording["and"]) + names[-1]
 

@@ -14,8 +14,13 @@ from mailer.rendering import fields
 WIDTH = 72  # cells
 _FIELD_CELLS = 12  # kept free for a reader's value
 
-_WIDE = "\u1100-\u115f\u2e80-\u9fff\uac00-\ud7a3\uf900-\ufaff\ufe30-\ufe4f\uff00-\uff60\U00020000-\U0003ffff"
-_NOT_FIRST = "\u3001\u3002\uff0c\uff0e\uff1b\uff1a\uff1f\uff01\uff09\u300b\u300d\u300f\u3011\u2019\u201d"
+_WIDE = (  # two cells each: Hangul, CJK, full-width forms
+    "\u1100-\u115f\u2e80-\u9fff\uac00-\ud7a3\uf900-\ufaff\ufe30-\ufe4f\uff00-\uff60"
+    "\U00020000-\U0003ffff"
+)
+_NOT_FIRST = (
+    "\u3001\u3002\uff0c\uff0e\uff1b\uff1a\uff1f\uff01\uff09\u300b\u300d\u300f\u3011\u2019\u201d"
+)
 _UNIT = re.compile(  # a wide character with the closing punctuation after it, or a word
     f"[{_WIDE}][{_NOT_FIRST}]*| +|(?:{fields.MARK.pattern}|[^ {_WIDE}])+"
 )
@@ -47,14 +52,16 @@ def wrap(text: str, *, first: str = "", rest: str | None = None, width: int = WI
     lines: list[str] = []
     for paragraph in text.split("\n"):
         lead = hanging if lines else first
-        line, room = "", width - cells(lead)
+        line, left = "", width - cells(lead)
         for found in _UNIT.finditer(paragraph):
             unit = found[0]
-            if line and cells(line) + cells(unit.rstrip(" ")) > room:
+            size = cells(unit)
+            if line and size > left and not unit.isspace():
                 lines.append(lead + line.rstrip(" "))
-                lead, line, room = hanging, "", width - cells(hanging)
-            if line or unit.strip(" "):
+                lead, line, left = hanging, "", width - cells(hanging)
+            if line or not unit.isspace():
                 line += unit
+                left -= size
         lines.append((lead + line).rstrip(" "))
     return "\n".join(lines)
 

@@ -21,16 +21,18 @@ from mailer.rendering.plaintext import Block
 LONGEST: Final = 60_000  # characters of one body
 DEEPEST: Final = 64  # tags, quotes or lists inside one another
 
-_TAGS = frozenset(
-    "a b blockquote br code em h1 h2 h3 h4 h5 h6 hr i li ol p pre s strong sub sup ul".split()
-)
+_ALLOWED = "a b blockquote br code em h1 h2 h3 h4 h5 h6 hr i li ol p pre s strong sub sup ul"
+_TAGS = frozenset(_ALLOWED.split())
 _ATTRIBUTES = {"a": {"href", "title"}, "ol": {"start"}}
 _LANGUAGE_CLASS = re.compile(r' (?:class|title)="[^"]*"')
 _TAG = re.compile(r'(<(?:"[^"]*"|[^">])*>)')
 _HREF = re.compile(r'<a href="([^"]*)"')
 _TAG_NAME = re.compile(r"</?([a-z0-9]+)")
 _SOURCE_TAG = re.compile(r"<(/?)[A-Za-z][^<>]*?(/?)>")
-LINK_OPEN, LINK_CLOSE = "\ufdd2", "\ufdd3"  # noncharacters, as in fields: cannot be written by anyone
+LINK_OPEN, LINK_CLOSE = (
+    "\ufdd2",
+    "\ufdd3",
+)  # noncharacters, as in fields: cannot be written by anyone
 _LINK = re.compile(f"{LINK_OPEN}([^{LINK_CLOSE}]*){LINK_CLOSE}")
 
 Href = Callable[[str, str], str]
@@ -80,7 +82,7 @@ def read(source: str) -> Prose:
 
 
 def _depth(text: str) -> int:
-    """How deep HTML-like tags in the source would nest; they are shown as text, but say so early."""
+    """How deep HTML-like tags in the source would nest, were they not shown as text."""
     depth = deepest = 0
     for found in _SOURCE_TAG.finditer(text):
         if not found[2]:
@@ -158,7 +160,9 @@ def _blocks(tokens: Sequence[Token]) -> list[Block]:
             case "inline" | "fence" | "code_block" | "hr":
                 rest = "".join(prefixes)
                 first = rest[: len(rest) - len(bullet)] + bullet
-                blocks.append(Block(first, rest, _text(token), tight=token.hidden or bool(counters)))
+                blocks.append(
+                    Block(first, rest, _text(token), tight=token.hidden or bool(counters))
+                )
                 bullet = ""
     return blocks
 

@@ -40,7 +40,7 @@ def render(
 class _Rendering:
     """One edition in the making."""
 
-    def __init__(  # noqa: PLR0913, PLR0917  # the arguments of render, in one place
+    def __init__(  # the arguments of render, in one place
         self,
         issue: Issue,
         publication: Publication,
@@ -124,7 +124,9 @@ class _Rendering:
         data = outline.drawn(self.frame, TextInk(self.links))
         text = self.theme.text(data)
         if fields.OPEN in fields.MARK.sub("", text):
-            raise RenderingRefused("a merge field was torn apart", f"theme {self.theme.name}/text.txt")
+            raise RenderingRefused(
+                "a merge field was torn apart", f"theme {self.theme.name}/text.txt"
+            )
         return text
 
 

@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 from enum import Enum
 from html import escape
 
+from mailer.rendering import typeset
 from mailer.rendering.edition import RenderingRefused
 
 
@@ -33,7 +34,8 @@ class Slots:
         """A token for content; PLAIN and URL are escaped here, HTML must be safe already."""
         if not content:
             return ""  # so that a theme can ask whether there is anything
-        self._contents.append((kind, content if kind is Kind.HTML else escape(content)))
+        fit = content if kind is Kind.HTML else typeset.inert(escape(content))
+        self._contents.append((kind, fit))
         return f"z{self.nonce}x{len(self._contents) - 1}z"
 
     def fill(self, compiled: str) -> str:

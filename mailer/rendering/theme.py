@@ -43,7 +43,7 @@ class Theme:
         return self.words.get(language) or self.words.get(language[:2]) or self.words["en"]
 
     def mjml(self, data: Mapping[str, Any]) -> str:
-        """The MJML source for an outline made of slots. Raises RenderingRefused for a faulty theme."""
+        """The MJML source for an outline of slots. Raises RenderingRefused for a faulty theme."""
         return self._rendered(self._markup, "layout.mjml", data)
 
     def text(self, data: Mapping[str, Any]) -> str:
@@ -66,7 +66,9 @@ class Theme:
 @lru_cache(maxsize=16)
 def load(name: str) -> Theme:
     """The theme of this name. Raises RenderingRefused where there is none or it is unfit."""
-    folder = next((f / name for f in _FOLDERS if _NAME.fullmatch(name) and (f / name).is_dir()), None)
+    folder = next(
+        (f / name for f in _FOLDERS if _NAME.fullmatch(name) and (f / name).is_dir()), None
+    )
     if folder is None:
         raise RenderingRefused(f"there is no theme {name!r}")
     files = {
@@ -124,7 +126,7 @@ def _environment(files: Mapping[str, str]) -> ImmutableSandboxedEnvironment:
 def _plain_environment(files: Mapping[str, str]) -> ImmutableSandboxedEnvironment:
     environment = ImmutableSandboxedEnvironment(
         loader=DictLoader(dict(files)),
-        autoescape=False,  # noqa: S701  # plain text: an escape would be shown as it is
+        autoescape=False,  # plain text: an escape would be shown as it is
         undefined=StrictUndefined,
         trim_blocks=True,
         lstrip_blocks=True,

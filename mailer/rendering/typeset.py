@@ -10,11 +10,13 @@ from html import escape, unescape
 
 from mailer.rendering import fields
 
-_EAST_ASIAN = "\u3040-\u30ff\u3400-\u4dbf\u4e00-\u9fff\uac00-\ud7af\uf900-\ufaff\U00020000-\U0003ffff"
+_EAST_ASIAN = (
+    "\u3040-\u30ff\u3400-\u4dbf\u4e00-\u9fff\uac00-\ud7af\uf900-\ufaff\U00020000-\U0003ffff"
+)
 _RUN = re.compile(f"[{_EAST_ASIAN}]+(?:[\u00b7\u3000-\u303f\uff00-\uffef]*[{_EAST_ASIAN}]+)*")
 _KANA = re.compile("[\u3040-\u30ff]")
 _HANGUL = re.compile("[\uac00-\ud7af]")
-_BRACES = re.compile(r"\{(?=[{%])|\[(?=\[)")
+_BRACES = re.compile(r"\{(?=[{%])|(?<=\\u)\{|\[(?=\[)")
 _RIGHT_TO_LEFT = frozenset({"ar", "fa", "he", "ur"})
 
 
@@ -33,13 +35,19 @@ def passage(escaped: str, language: str) -> str:
     return fields.mark(escaped, partial(_dressed, language), unescape=unescape)
 
 
+def inert(escaped: str) -> str:
+    """Escaped text whose braces no template engine would act on; it looks the same."""
+    if "{" in escaped or "[" in escaped:
+        return _BRACES.sub(lambda found: f"&#{ord(found[0])};", escaped)
+    return escaped
+
+
 def _html(language: str, raw: str) -> str:
     return _dressed(language, escape(raw))
 
 
 def _dressed(language: str, escaped: str) -> str:
-    if "{" in escaped or "[" in escaped:
-        escaped = _BRACES.sub(lambda found: f"&#{ord(found[0])};", escaped)
+    escaped = inert(escaped)
     if escaped.isascii() or language.partition("-")[0].lower() in {"zh", "ja", "ko"}:
         return escaped
     return _RUN.sub(lambda found: f'<span lang="{_language(found[0])}">{found[0]}</span>', escaped)

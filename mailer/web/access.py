@@ -20,11 +20,11 @@ _FORWARDED = ("forwarded", "via", "x-forwarded-for", "x-forwarded-host", "x-real
 
 
 class AccessRefused(DibaoError):
-    """This page is not for you."""
+    """You may not see this page."""
 
 
 class CrossSite(AccessRefused):
-    """This request came from another site. Open the page itself and use its buttons."""
+    """The request came from another site. Open the page itself and use its buttons."""
 
 
 def private(settings: Settings) -> Callable[[Request], None]:

@@ -47,7 +47,7 @@ class Assets:
         self._served = {asset.address: asset for asset in found}
 
     def address(self, name: str) -> str:
-        """Where a page finds the file. Raises KeyError for one that is not there: a template's bug."""
+        """Where a page finds the file. Raises KeyError where there is none: a template's bug."""
         return self._addresses[name]
 
     def router(self) -> APIRouter:

@@ -36,7 +36,7 @@ _HERE = Path(__file__).parents[1]
 _log = structlog.get_logger()
 
 
-class _TooLarge(Exception):  # noqa: N818
+class _TooLarge(Exception):
     """More came than a request may hold."""
 
 

@@ -158,7 +158,7 @@ def _health(app: "App") -> APIRouter:
 
 
 def _database(app: "App") -> str:
-    """Why the database cannot be used, or ""; what it says itself may name its host, so it stays."""
+    """Why the database cannot be used, or ""; its own words may name a host and stay here."""
     try:
         current = is_current(app.database)
     except DibaoError:

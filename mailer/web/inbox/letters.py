@@ -27,7 +27,7 @@ _CLIPPED = 102 * 1024  # bytes of HTML that Gmail shows before it clips
 _WORDS = 200  # characters of a search
 
 
-def router(app: "App") -> APIRouter:
+def router(app: "App") -> APIRouter:  # noqa: C901  # a page of short routes
     """The pages under /inbox; only for a browser on this machine."""
     routes = APIRouter(prefix="/inbox", dependencies=[Depends(private(app.settings))])
     pages = Pages.of(app)

@@ -1,4 +1,8 @@
-"""What a campaign's page shows, read at most once a second however many people watch."""
+"""What a campaign's page shows, read at most once a second however many people watch.
+
+The report joins more tables than the progress, so it is read less often; what a look costs decides
+how soon it is repeated.
+"""
 
 import threading
 import time
@@ -14,6 +18,8 @@ from mailer.campaigns import queries as campaigns
 from mailer.campaigns.campaign import MOVES, Campaign, CampaignId, State
 from mailer.delivery import queries as delivery
 from mailer.delivery.queries import LedgerLine, Progress
+from mailer.reports import queries as reports
+from mailer.reports.measures import Report
 from subscribers import queries as subscribers
 from subscribers.subscriber import SubscriberId, SubscriberNotFound
 
@@ -27,6 +33,7 @@ LISTED = 100
 """Uncertain letters named on the page; the command line lists all."""
 
 _FRESH = 1.0  # seconds a look serves everybody
+_REPORT_FRESH = 4.0  # seconds a report does
 _SHARE = 10  # a look that takes 1 s is not repeated for 10
 
 
@@ -60,6 +67,7 @@ class Board:
     rate: float  # people settled per second: now while sending, on average afterwards
     remaining: float | None  # seconds at this rate; None where nobody can say
     elapsed: float | None  # seconds since the audience was frozen, or until the end
+    report: Report | None  # once there is an audience
 
     @property
     def moves(self) -> frozenset[State]:
@@ -80,6 +88,8 @@ class _Watched:
     board: Board | None = None
     stale_at: float = 0.0  # by the monotonic clock
     samples: deque[tuple[float, int]] = field(default_factory=deque)
+    report: Report | None = None
+    report_stale_at: float = 0.0
 
 
 class Boards:
@@ -100,7 +110,7 @@ class Boards:
             if watched.board is not None and begun < watched.stale_at and not fresh:
                 return watched.board
             try:
-                watched.board = self._read(campaign, watched.samples)
+                watched.board = self._read(campaign, watched, fresh=fresh)
             except Exception:
                 with self._lock:
                     self._watched.pop(campaign, None)
@@ -109,17 +119,28 @@ class Boards:
             watched.stale_at = self._clock() + max(_FRESH, _SHARE * took)
             return watched.board
 
-    def _read(self, campaign: CampaignId, samples: deque[tuple[float, int]]) -> Board:
+    def _read(self, campaign: CampaignId, watched: _Watched, *, fresh: bool) -> Board:
         with self._app.database.reading() as session:
             found = campaigns.campaign(session, campaign)
             progress = delivery.progress(session, campaign, by_edition=True)
             editions = _editions(session, campaign, progress)
             uncertain = _uncertain(session, campaign) if progress.uncertain else ()
+            report = self._report(session, found, watched, fresh=fresh)
         elapsed = _elapsed(found, self._app.now())
-        rate = _rate(samples, self._clock(), progress.settled, found, elapsed)
+        rate = _rate(watched.samples, self._clock(), progress.settled, found, elapsed)
         moving = found.state is State.SENDING and rate > 0
         remaining = (progress.open - progress.deferred) / rate if moving else None
-        return Board(found, progress, editions, uncertain, rate, remaining, elapsed)
+        return Board(found, progress, editions, uncertain, rate, remaining, elapsed, report)
+
+    def _report(
+        self, session: Session, found: Campaign, watched: _Watched, *, fresh: bool
+    ) -> Report | None:
+        begun = self._clock()
+        if found.frozen_at is not None and (fresh or begun >= watched.report_stale_at):
+            watched.report = reports.report(session, found.id)
+            took = self._clock() - begun
+            watched.report_stale_at = self._clock() + max(_REPORT_FRESH, _SHARE * took)
+        return watched.report
 
 
 def _editions(

@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING
 
 from fastapi import APIRouter, Depends, Request
 from fastapi.responses import HTMLResponse, RedirectResponse, StreamingResponse
+from starlette.concurrency import run_in_threadpool
 
 from mailer.campaigns import actions, queries
 from mailer.campaigns.campaign import CampaignId, CampaignOver, State
@@ -51,6 +52,7 @@ def router(app: "App") -> APIRouter:  # noqa: C901  # a page of short routes
     async def watch(number: int, request: Request) -> StreamingResponse:
         """The parts of the page as they change."""
         identity = _identity(number)
+        await run_in_threadpool(boards.look, identity)  # no stream for a campaign that is not there
         if len(watching) >= live.STREAMS:
             raise TooManyWatch
 

@@ -49,7 +49,9 @@ def weekly() -> Issue:
         numbering=Numbering.ISSUE,
         sections=(
             Section(title="The big stories", items=_stories()),
-            Section(title="Also worth your coffee", intro="Shorter, not smaller.", items=_shorter()),
+            Section(
+                title="Also worth your coffee", intro="Shorter, not smaller.", items=_shorter()
+            ),
             Section(
                 title="A closer look", kind=Kind.DEEP_DIVE, restart_numbering=True, items=(_dive(),)
             ),
@@ -71,7 +73,10 @@ def _stories() -> tuple[Item, ...]:
             label="Exclusive",
             segments=("e-commerce", "ai"),
             image=picture(
-                "harbour", "A parcel boat in a harbour at dawn", width=1024, height=560,
+                "harbour",
+                "A parcel boat in a harbour at dawn",
+                width=1024,
+                height=560,
                 caption="The night boat to Zhoushan carries parcels that nobody is waiting for",
                 credit="Photo: our own",
             ),
@@ -177,7 +182,11 @@ def _dive() -> Item:
                 title="Birthdays are worth more than purchases",
                 body="1. One kind letter\n2. One small parcel\n3. No offer at all",
             ),
-            Item(id="loyalty-3", title="The best programme has no name", body="It is a shop assistant."),
+            Item(
+                id="loyalty-3",
+                title="The best programme has no name",
+                body="It is a shop assistant.",
+            ),
         ),
     )
 

@@ -1,0 +1,238 @@
+"""A real SMTP server on a real socket that does as a script says, and notes what it got.
+
+It runs in a thread of its own. The script is asked at each stage and may answer with a reply, an
+`Act`, or None for the ordinary reply.
+"""
+
+import asyncio
+import ssl
+import threading
+from base64 import b64decode
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, field
+from enum import Enum, auto
+from typing import Self
+
+
+class Act(Enum):
+    """What the sink may do instead of answering."""
+
+    DROP = auto()  # close without a word
+    RECORD_AND_DROP = auto()  # after the dot: keep the message, then close without a word
+    HANG = auto()  # never answer
+
+
+Answer = str | Act | None
+Script = Callable[[str, str], Answer]
+
+
+@dataclass(frozen=True, slots=True)
+class Received:
+    """One message the sink took."""
+
+    connection: int
+    return_path: str
+    recipient: str
+    data: bytes  # dots unstuffed
+    next_was_there: bool  # more bytes had come behind the dot before it was answered
+
+
+def by_recipient(**stages: dict[str, Answer]) -> Script:
+    """A script from answers by stage and recipient, such as `rcpt={"ben@x": "550 no"}`."""
+    return lambda stage, about: stages.get(stage, {}).get(about)
+
+
+@dataclass
+class ScriptedSink:
+    """The server. Stages: greeting, ehlo, helo, starttls, auth, mail, rcpt, data, dot, rset, quit.
+
+    The script hears of the stage and what it is about: the connection's number up to auth, the
+    return path at mail, the recipient from rcpt to dot.
+    """
+
+    script: Script = lambda stage, about: None  # noqa: E731
+    offers: tuple[str, ...] = ("PIPELINING", "SIZE 10240000", "8BITMIME", "SMTPUTF8")
+    packets: Callable[[bytes], Iterable[bytes]] = lambda data: (data,)  # noqa: E731
+    tls: ssl.SSLContext | None = None  # offers STARTTLS
+    immediate_tls: ssl.SSLContext | None = None
+    injected: bytes = b""  # sent right behind the answer to STARTTLS, in plain text
+    linger: float = 0.0  # seconds before the reply to a dot
+    received: list[Received] = field(default_factory=list)
+    commands: list[str] = field(default_factory=list)
+    connections: int = 0
+    most_at_once: int = 0
+    port: int = 0
+    _open: int = 0
+
+    def __enter__(self) -> Self:
+        self._loop = asyncio.new_event_loop()
+        started = threading.Event()
+
+        async def start() -> None:
+            self._server = await asyncio.start_server(
+                self._serve, "127.0.0.1", self.port, ssl=self.immediate_tls, limit=2**22
+            )
+            self.port = self._server.sockets[0].getsockname()[1]
+            started.set()
+
+        def run() -> None:
+            self._loop.run_until_complete(start())
+            self._loop.run_forever()
+
+        self._thread = threading.Thread(target=run, daemon=True)
+        self._thread.start()
+        assert started.wait(10)
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        async def stop() -> None:
+            self._server.close()
+            rest = asyncio.all_tasks() - {asyncio.current_task()}
+            for task in rest:
+                task.cancel()
+            await asyncio.gather(*rest, return_exceptions=True)
+
+        asyncio.run_coroutine_threadsafe(stop(), self._loop).result(10)
+        self._loop.call_soon_threadsafe(self._loop.stop)
+        self._thread.join(10)
+        self._loop.close()
+
+    @property
+    def recipients(self) -> list[str]:
+        """Whom it got mail for, in the order of arrival."""
+        return [received.recipient for received in self.received]
+
+    async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        self.connections += 1
+        self._open += 1
+        self.most_at_once = max(self.most_at_once, self._open)
+        try:
+            await _Session(self, self.connections, reader, writer).run()
+        except (OSError, EOFError, asyncio.CancelledError, _Over):
+            pass
+        finally:
+            self._open -= 1
+            writer.transport.abort()
+
+
+class _Over(Exception):
+    """The connection is to be closed."""
+
+
+class _Session:
+    def __init__(
+        self,
+        sink: ScriptedSink,
+        number: int,
+        reader: asyncio.StreamReader,
+        writer: asyncio.StreamWriter,
+    ) -> None:
+        self.sink, self.number, self.reader, self.writer = sink, number, reader, writer
+        self.return_path = self.recipient = ""
+        self.secure = sink.immediate_tls is not None
+
+    async def run(self) -> None:
+        await self._answer("greeting", str(self.number), "220 sink.example ESMTP")
+        while True:
+            line = (await self.reader.readuntil(b"\r\n")).decode()[:-2]
+            self.sink.commands.append(line)
+            verb = line.split(" ")[0].split(":")[0].lower()
+            handle = getattr(self, f"_{verb}", None)
+            if handle is None:
+                await self._say("500 5.5.1 what?")
+            else:
+                await handle(line)
+
+    async def _ehlo(self, _: str) -> None:
+        offers = [*self.sink.offers]
+        if self.sink.tls is not None and not self.secure:
+            offers.append("STARTTLS")
+        lines = ["sink.example", *offers]
+        marks = ["-"] * (len(lines) - 1) + [" "]
+        usual = "\r\n".join(f"250{mark}{line}" for mark, line in zip(marks, lines, strict=True))
+        await self._answer("ehlo", str(self.number), usual)
+
+    async def _helo(self, _: str) -> None:
+        await self._answer("helo", str(self.number), "250 sink.example")
+
+    async def _starttls(self, _: str) -> None:
+        assert self.sink.tls is not None
+        await self._answer("starttls", str(self.number), "220 2.0.0 go", self.sink.injected)
+        await self.writer.start_tls(self.sink.tls)
+        self.secure = True
+
+    async def _auth(self, line: str) -> None:
+        _, way, *initial = line.split(" ")
+        if way == "PLAIN":
+            said = b64decode(initial[0]).decode().split("\0")[1:]
+        else:
+            said = []
+            for question in ("334 VXNlcm5hbWU6", "334 UGFzc3dvcmQ6"):
+                await self._say(question)
+                said.append(b64decode(await self.reader.readuntil(b"\r\n")).decode())
+        right = said == ["ada", "s3cret word"]
+        usual = "235 2.7.0 welcome" if right else "535 5.7.8 ada may not with s3cret word"
+        await self._answer("auth", str(self.number), usual)
+
+    async def _mail(self, line: str) -> None:
+        if self.return_path:
+            await self._say("503 5.5.1 nested MAIL")
+            return
+        path = line.partition("<")[2].partition(">")[0]
+        if await self._answer("mail", path, "250 2.1.0 ok"):
+            self.return_path = path
+
+    async def _rcpt(self, line: str) -> None:
+        recipient = line.partition("<")[2].rpartition(">")[0]
+        if not self.return_path:
+            await self._say("503 5.5.1 MAIL first")
+        elif await self._answer("rcpt", recipient, "250 2.1.5 ok"):
+            self.recipient = recipient
+
+    async def _data(self, _: str) -> None:
+        usual = "354 go on" if self.recipient else "503 5.5.1 RCPT first"
+        if not await self._answer("data", self.recipient, usual):
+            return
+        taken = bytearray(b"\r\n")
+        while not taken.endswith(b"\r\n.\r\n"):
+            taken += await self.reader.readuntil(b"\r\n")
+        data = bytes(taken[:-3]).replace(b"\r\n..", b"\r\n.")[2:]
+        if not self.recipient:
+            await self._say("554 5.5.1 no valid recipients")
+            return
+        if self.sink.linger:
+            await asyncio.sleep(self.sink.linger)
+        there = bool(self.reader._buffer)  # type: ignore[attr-defined]  # noqa: SLF001
+        message = Received(self.number, self.return_path, self.recipient, data, there)
+        answer = self.sink.script("dot", self.recipient)
+        if answer is Act.RECORD_AND_DROP or answer is None or str(answer)[:1] == "2":
+            self.sink.received.append(message)
+        self.return_path = self.recipient = ""
+        await self._answer("dot", message.recipient, "250 2.0.0 Ok: queued as 4XYZ")
+
+    async def _rset(self, _: str) -> None:
+        self.return_path = self.recipient = ""
+        await self._answer("rset", str(self.number), "250 2.0.0 ok")
+
+    async def _quit(self, _: str) -> None:
+        await self._answer("quit", str(self.number), "221 2.0.0 bye")
+        raise _Over
+
+    async def _answer(self, stage: str, about: str, usual: str, behind: bytes = b"") -> bool:
+        """Answer as the script says; whether that was a yes."""
+        answer = self.sink.script(stage, about)
+        if answer is Act.HANG:
+            await asyncio.sleep(3600)
+        if isinstance(answer, Act):
+            raise _Over
+        said = answer or usual
+        await self._say(said, behind)
+        if said.startswith("421"):
+            raise _Over
+        return said[0] in "23"
+
+    async def _say(self, text: str, behind: bytes = b"") -> None:
+        for packet in self.sink.packets(text.encode() + b"\r\n" + behind):
+            self.writer.write(packet)
+            await self.writer.drain()
+            await asyncio.sleep(0)

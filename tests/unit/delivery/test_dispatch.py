@@ -1,0 +1,369 @@
+"""A worker sends to everybody once, and gives back whomever it did not get to."""
+
+import threading
+from collections.abc import Callable, Iterable, Iterator
+from datetime import timedelta
+
+import pytest
+from sqlalchemy import select, update
+
+from mailer.campaigns import actions as campaigns
+from mailer.campaigns import queries as campaign_queries
+from mailer.campaigns.campaign import CampaignId, State
+from mailer.delivery import actions, queries
+from mailer.delivery.models import AttemptRow, BatchRow, DeliveryRow
+from mailer.delivery.queries import Progress
+from mailer.delivery.relay import Ending, Message, Reply, Silence
+from mailer.delivery.run import Terms
+from mailer.delivery.verdict import Patience
+from mailer.kit.database import Database
+from subscribers import queries as subscribers
+from subscribers.models import SubscriberRow, SuppressionRow
+from subscribers.subscriber import SubscriberId
+from tests.fakes import books
+from tests.fakes.books import NOON
+from tests.fakes.relay import ScriptedRelay
+
+SMALL = Terms(chunk_size=5, batch_size=10)
+
+
+def state(database: Database, campaign: CampaignId) -> tuple[State, Progress]:
+    with database.reading() as session:
+        assert queries.verify(session, campaign).breaches == ()
+        found = campaign_queries.campaign(session, campaign)
+        return found.state, queries.progress(session, campaign, by_edition=True)
+
+
+def recipients(relay: ScriptedRelay) -> list[int]:
+    return sorted(message.subscriber for message in relay.sent)
+
+
+def open_batches(database: Database) -> list[BatchRow]:
+    with database.reading() as session:
+        found = select(BatchRow).where(BatchRow.state == "open").order_by(BatchRow.number)
+        return list(session.scalars(found))
+
+
+def test_everybody_gets_one_letter_and_the_campaign_closes_by_its_sum(database: Database) -> None:
+    campaign = books.sending(database, 23, batch_size=10)
+    relay = ScriptedRelay(at_once=4)
+
+    worked = books.dispatcher(database, relay, terms=SMALL).work(campaign)
+
+    assert recipients(relay) == list(range(1, 24))
+    assert (worked.settled, worked.more_due) == (23, False)
+    finished, progress = state(database, campaign)
+    assert finished is State.FINISHED
+    assert (progress.accepted, progress.open) == (23, 0)
+    assert [(e.audience, e.settled) for e in progress.by_edition] == [(23, 23)]
+    assert open_batches(database) == []
+
+
+def test_a_letter_is_the_readers_own(database: Database) -> None:
+    campaign = books.sending(database, 2)
+    relay = ScriptedRelay()
+
+    books.dispatcher(database, relay).work(campaign)
+
+    first, second = relay.sent
+    assert first.recipient == "reader1@example.org"
+    assert first.return_path.startswith("b+")
+    assert first.return_path.endswith("@gazette.example")
+    token = first.return_path[2:26].encode()
+    assert b"Subject: Fans for Reader\r\n" in first.data
+    assert b"https://gazette.example/c/=\r\n" + token + b"=\r\n/1\r\n" in first.data
+    assert b"<https://gazette.example/u/" + token + b">" in first.data
+    assert token not in second.data
+    assert b"reader2" not in first.data
+
+
+def test_every_ending_has_its_place_in_the_ledger(database: Database) -> None:
+    campaign = books.sending(database, 6)
+    relay = ScriptedRelay(
+        {
+            "reader1@example.org": Reply(550, "5.1.1", "no such user", "rcpt"),
+            "reader2@example.org": Reply(550, "5.7.1", "go away"),
+            "reader3@example.org": Silence(),
+            "reader4@example.org": Reply(451, "4.7.1", "greylisted"),
+        }
+    )
+
+    worked = books.dispatcher(database, relay).work(campaign)
+
+    sending, progress = state(database, campaign)
+    assert (sending, worked.settled, worked.deferred) == (State.SENDING, 5, 1)
+    assert progress.sums == {
+        "accepted": 2,
+        "refused": 2,
+        "skipped": 0,
+        "expired": 0,
+        "uncertain": 1,
+        "open": 1,
+    }
+    assert progress.deferred == 1
+    with database.reading() as session:
+        rows = {r.subscriber_id: r for r in session.scalars(select(DeliveryRow))}
+        named = queries.uncertain(session, campaign)
+        waiting = queries.explain(session, campaign, 4)
+    assert (rows[1].reason, rows[1].code, rows[1].enhanced) == ("address", 550, "5.1.1")
+    assert rows[2].reason == "policy"
+    assert [line.subscriber for line in named] == [3]
+    assert "final dot" in named[0].evidence
+    assert waiting is not None
+    assert (waiting.line.outcome, waiting.attempts[0].code) == ("open", 451)
+    assert waiting.next_try is not None
+
+
+def test_only_a_dead_address_is_suppressed(database: Database) -> None:
+    campaign = books.sending(database, 3)
+    relay = ScriptedRelay(
+        {
+            "reader1@example.org": Reply(550, "5.1.1", "no such user", "rcpt"),
+            "reader2@example.org": Reply(550, "5.7.1", "go away"),
+        }
+    )
+
+    books.dispatcher(database, relay).work(campaign)
+
+    with database.reading() as session:
+        assert session.scalars(select(SuppressionRow.reason)).all() == ["bounced"]
+        assert subscribers.subscriber(session, SubscriberId(1)).state == "bounced"
+        assert subscribers.subscriber(session, SubscriberId(2)).state == "confirmed"
+
+
+def test_the_deferred_are_tried_again_later_together(database: Database) -> None:
+    campaign = books.sending(database, 12, batch_size=12)
+    greylisted: dict[str, Ending | None] = {
+        f"reader{n}@example.org": Reply(451, "4.7.1", "later") for n in (2, 4, 9)
+    }
+    relay = ScriptedRelay(greylisted)
+    one = books.dispatcher(database, relay, terms=SMALL)
+    one.work(campaign)
+
+    (later,) = open_batches(database)
+    assert (later.size, later.attempt) == (3, 2)
+    assert later.not_before > later.not_before.now(tz=later.not_before.tzinfo)
+    assert one.work(campaign).settled == 0  # not yet
+    relay.endings.clear()
+    with database.transaction() as session:
+        session.execute(update(BatchRow).values(not_before=NOON).where(BatchRow.state == "open"))
+    one.work(campaign)
+
+    finished, progress = state(database, campaign)
+    assert (finished, progress.accepted) == (State.FINISHED, 12)
+    assert len(recipients(relay)) == 15
+    with database.reading() as session:
+        told = queries.explain(session, campaign, 9)
+    assert told is not None
+    assert (told.line.outcome, told.line.attempts) == ("accepted", 2)
+
+
+def test_patience_ends(database: Database) -> None:
+    campaign = books.sending(database, 1)
+    relay = ScriptedRelay({"reader1@example.org": Reply(451)})
+    patience = Patience(waits=(timedelta(hours=1),), limit=timedelta(minutes=5))
+
+    books.dispatcher(database, relay, terms=Terms(patience=patience)).work(campaign)
+
+    finished, progress = state(database, campaign)
+    assert (finished, progress.expired) == (State.FINISHED, 1)
+
+
+def test_who_may_not_be_mailed_any_more_is_skipped_with_the_reason(database: Database) -> None:
+    campaign = books.sending(database, 3)
+    with database.transaction() as session:
+        session.get_one(SubscriberRow, 1).state = "unsubscribed"
+        session.get_one(SubscriberRow, 2).state = "erased"
+    relay = ScriptedRelay()
+
+    books.dispatcher(database, relay).work(campaign)
+
+    assert recipients(relay) == [3]
+    with database.reading() as session:
+        lines = {line.subscriber: line for line in queries.ledger_lines(session, campaign)}
+    assert (lines[1].outcome, lines[1].reason) == ("skipped", "unsubscribed")
+    assert (lines[2].outcome, lines[2].reason) == ("skipped", "erased")
+
+
+def test_when_the_relay_is_down_nobody_is_failed_and_the_batch_rests(database: Database) -> None:
+    campaign = books.sending(database, 20, batch_size=10)
+    relay = ScriptedRelay(down_after=7, at_once=3)
+    one = books.dispatcher(database, relay, terms=SMALL)
+
+    worked = one.work(campaign)
+
+    assert (worked.settled, worked.relay_down) == (7, "The script says so")
+    assert not worked.more_due
+    assert one.work(campaign).settled == 0  # rests
+    _, progress = state(database, campaign)
+    assert (progress.accepted, progress.open, progress.uncertain) == (7, 13, 0)
+    first, _ = open_batches(database)
+    assert (first.worker, first.reason) == (None, "The script says so")
+    with database.transaction() as session:
+        session.execute(update(BatchRow).values(not_before=NOON).where(BatchRow.state == "open"))
+
+    books.dispatcher(database, again := ScriptedRelay(), worker="two", terms=SMALL).work(campaign)
+
+    assert sorted(recipients(relay) + recipients(again)) == list(range(1, 21))
+    assert state(database, campaign)[0] is State.FINISHED
+
+
+def test_a_message_without_an_ending_goes_back(database: Database) -> None:
+    campaign = books.sending(database, 4)
+    relay = ScriptedRelay({"reader2@example.org": None})
+    one = books.dispatcher(database, relay)
+
+    one.work(campaign)
+    relay.endings.clear()
+    one.work(campaign)
+
+    assert recipients(relay) == [1, 2, 3, 4]
+    assert state(database, campaign)[0] is State.FINISHED
+
+
+def test_a_letter_that_cannot_be_composed_harms_nobody_else(
+    database: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    campaign = books.sending(database, 3)
+    relay = ScriptedRelay()
+    one = books.dispatcher(database, relay)
+    monkeypatch.setattr("mailer.delivery.compose.reader", _fails_for_reader_two)
+
+    one.work(campaign)
+
+    assert recipients(relay) == [1, 3]
+    finished, progress = state(database, campaign)
+    assert (finished, progress.skipped) == (State.FINISHED, 1)
+
+
+def _fails_for_reader_two(token: str, *, name: str, address: str) -> dict[str, str]:
+    if "reader2" in address:
+        raise RuntimeError("a field nobody foresaw")
+    return {"token": token, "name": name, "first_name": name, "email": address}
+
+
+class Interrupted(ScriptedRelay):
+    """Does something after so many endings, and waits until the worker has seen it."""
+
+    def __init__(self, after: int, act: Callable[[], None]) -> None:
+        super().__init__()
+        self.after, self.act = after, act
+        self.told = threading.Event()
+
+    def send(
+        self, messages: Iterable[Message], *, in_time: Callable[[], bool] | None = None
+    ) -> Iterator[tuple[Message, Ending]]:
+        for count, pair in enumerate(super().send(messages, in_time=in_time), 1):
+            yield pair
+            if count == self.after:
+                self.act()
+                assert self.told.wait(10)
+
+    def stop(self) -> None:
+        super().stop()
+        self.told.set()
+
+
+def test_a_pause_stops_within_seconds_and_a_resume_goes_on(database: Database) -> None:
+    campaign = books.sending(database, 20)
+
+    def pause() -> None:
+        with database.transaction() as session:
+            campaigns.pause(session, campaign)
+
+    relay = Interrupted(8, pause)
+    one = books.dispatcher(database, relay, terms=SMALL)
+    assert one.work(campaign).settled == 8
+    assert state(database, campaign)[0] is State.PAUSED
+    assert one.work(campaign).settled == 0
+    with database.transaction() as session:
+        campaigns.resume(session, campaign)
+
+    books.dispatcher(database, again := ScriptedRelay(), worker="two").work(campaign)
+
+    assert sorted(recipients(relay) + recipients(again)) == list(range(1, 21))
+    assert state(database, campaign)[0] is State.FINISHED
+
+
+def test_a_cancel_skips_whoever_was_not_sent_to(database: Database) -> None:
+    campaign = books.sending(database, 30, batch_size=10)
+
+    def cancel() -> None:
+        with database.transaction() as session:
+            actions.cancel(session, campaign, now=NOON)
+
+    relay = Interrupted(13, cancel)
+
+    books.dispatcher(database, relay, terms=SMALL).work(campaign)
+
+    cancelled, progress = state(database, campaign)
+    assert cancelled is State.CANCELLED
+    assert (progress.accepted, progress.skipped, progress.open) == (13, 17, 0)
+    assert open_batches(database) == []
+
+
+def test_a_stopped_worker_gives_back_what_it_has(database: Database) -> None:
+    campaign = books.sending(database, 20)
+    relay = Interrupted(6, lambda: one.stop())
+    one = books.dispatcher(database, relay, terms=SMALL)
+
+    assert one.work(campaign).settled == 6
+    assert one.work(campaign).settled == 0  # for good
+    one.close()
+
+    (batch,) = open_batches(database)
+    assert batch.worker is None
+    assert relay.closed == 1
+    with database.reading() as session:
+        (worker,) = queries.workers(session)
+    assert worker.stopped_at is not None
+
+
+def test_campaigns_take_turns(database: Database) -> None:
+    first = books.sending(database, 20, batch_size=10)
+    with database.transaction() as session:
+        second = books.campaign(session, number=2)
+        books.launched(session, second, batch_size=10)
+    relay = ScriptedRelay()
+
+    books.dispatcher(database, relay, terms=SMALL).work(second)
+
+    assert [relay.sent[n].campaign for n in (0, 10, 20, 30)] == [second, first, second, first]
+    assert state(database, first)[0] is state(database, second)[0] is State.FINISHED
+
+
+def test_nothing_new_is_started_when_time_is_up(database: Database) -> None:
+    campaign = books.sending(database, 20)
+    relay = ScriptedRelay()
+
+    worked = books.dispatcher(database, relay, terms=Terms(run=-1)).work(campaign)
+
+    assert (worked.settled, worked.more_due, relay.sent) == (0, True, [])
+
+
+def test_the_sweep_closes_what_is_done_and_says_what_is_due(database: Database) -> None:
+    with database.transaction() as session:
+        books.people(session, 1, segments=())
+        nobodys = books.campaign(session)
+        books.launched(session, nobodys)
+        books.people(session, 1, first=5)
+        due = books.campaign(session, number=2)
+        books.launched(session, due)
+    one = books.dispatcher(database, ScriptedRelay())
+
+    assert one.sweep() == (due,)
+    assert state(database, nobodys)[0] is State.FINISHED
+
+
+def test_the_deferred_of_a_cancelled_campaign_are_skipped(database: Database) -> None:
+    campaign = books.sending(database, 3)
+    relay = ScriptedRelay({"reader2@example.org": Reply(451)})
+    books.dispatcher(database, relay).work(campaign)
+
+    with database.transaction() as session:
+        actions.cancel(session, campaign, now=NOON)
+
+    _, progress = state(database, campaign)
+    assert (progress.accepted, progress.skipped, progress.open) == (2, 1, 0)
+    with database.reading() as session:
+        assert session.scalars(select(AttemptRow.batch)).all() == [2]

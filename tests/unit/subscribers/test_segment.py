@@ -1,0 +1,60 @@
+"""Segments have keys for programs and names for readers."""
+
+import pytest
+from sqlalchemy.orm import Session
+
+from subscribers import actions, queries
+from subscribers.segment import (
+    STARTING,
+    NewSegment,
+    SegmentExists,
+    SegmentKeyInvalid,
+    SegmentNotFound,
+    mask,
+    parse_key,
+)
+
+
+def test_the_starting_segments_have_names_in_english_and_chinese(session: Session) -> None:
+    found = queries.segments(session)
+
+    assert [one.key for one in found] == ["e-commerce", "ai", "luxury"]
+    assert [one.name_in("zh-Hans") for one in found] == ["电商", "人工智能", "奢侈品"]
+    assert [one.name_in("fr") for one in found] == ["E-commerce", "AI", "Luxury"]
+
+
+def test_making_sure_of_the_segments_again_changes_nothing(session: Session) -> None:
+    before = queries.segments(session)
+
+    assert actions.ensure_segments(session) == 0
+    assert queries.segments(session) == before
+    assert len(before) == len(STARTING)
+
+
+def test_a_new_segment_comes_last(session: Session) -> None:
+    actions.create_segment(session, NewSegment("deep-tech", "Deep tech"))
+
+    assert queries.segments(session)[-1].key == "deep-tech"
+    assert queries.segment(session, "deep-tech").name == "Deep tech"
+
+
+def test_a_key_is_given_once(session: Session) -> None:
+    with pytest.raises(SegmentExists, match="'ai'"):
+        actions.create_segment(session, NewSegment("ai", "Again"))
+
+
+@pytest.mark.parametrize("key", ["", "AI", "a b", "-a", "a-", "a--b", "a_b", "é", "a" * 41, "a\n"])
+def test_a_key_that_would_need_quoting_is_refused(key: str) -> None:
+    with pytest.raises(SegmentKeyInvalid):
+        parse_key(key)
+
+
+def test_missing_segments_are_named_with_those_there_are(session: Session) -> None:
+    with pytest.raises(SegmentNotFound, match="'sport', 'food'; there are: e-commerce, ai, luxury"):
+        queries.require_segments(session, ["sport", "ai", "food"])
+    with pytest.raises(SegmentNotFound, match="'sport'"):
+        queries.segment(session, "sport")
+
+
+def test_a_mask_has_a_bit_for_each_segment_of_the_campaign() -> None:
+    assert mask(("e-commerce", "ai", "luxury"), {"luxury", "e-commerce", "sport"}) == 0b101

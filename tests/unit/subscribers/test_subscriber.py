@@ -1,0 +1,87 @@
+"""States and their moves, names made tame, languages read."""
+
+import unicodedata
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from subscribers.subscriber import (
+    MOVES,
+    OWN,
+    LanguageInvalid,
+    State,
+    may_move,
+    parse_language,
+    tidy_name,
+)
+
+
+def test_every_state_has_its_moves_and_none_to_itself() -> None:
+    assert set(MOVES) == set(State)
+    assert not any(may_move(state, state) for state in State)
+
+
+def test_nobody_becomes_pending_again_but_after_an_erasure_or_a_lifted_suppression() -> None:
+    back = {state for state in State if may_move(state, State.PENDING)}
+
+    assert back & OWN == {State.ERASED}
+
+
+def test_whoever_left_comes_back_only_by_confirming() -> None:
+    assert may_move(State.UNSUBSCRIBED, State.CONFIRMED)
+    assert not may_move(State.ERASED, State.CONFIRMED)
+
+
+@pytest.mark.parametrize("state", set(State) - {State.ERASED})
+def test_anybody_may_have_their_data_erased(state: State) -> None:
+    assert may_move(state, State.ERASED)
+
+
+@given(st.text())
+def test_a_tidy_name_is_one_short_line_without_tricks_and_stays_as_it_is(text: str) -> None:
+    name = tidy_name(text)
+
+    assert len(name) <= 100
+    assert len(name.splitlines()) <= 1
+    assert name == name.strip()
+    assert all(unicodedata.category(c) not in {"Cc", "Cs", "Zl", "Zp"} for c in name)
+    assert not set(name) & set("\u202a\u202b\u202d\u202e\u2066\u2067\u2068\u2069")
+    assert tidy_name(name) == name
+
+
+@pytest.mark.parametrize(
+    ("text", "name"),
+    [
+        ("Ada\r\nBcc: x@example.org", "Ada Bcc: x@example.org"),
+        ("  Ada\t Lovelace ", "Ada Lovelace"),
+        ("Ada\0\u202eecalevoL", "AdaecalevoL"),
+        ("中书 门下", "中书 门下"),
+        ("نامه\u200cها", "نامه\u200cها"),  # the joiner is spelling
+        ("A" * 300, "A" * 100),
+    ],
+)
+def test_names_keep_their_letters_and_lose_the_rest(text: str, name: str) -> None:
+    assert tidy_name(text) == name
+
+
+@pytest.mark.parametrize(
+    ("text", "tag"),
+    [
+        ("", ""),
+        ("EN", "en"),
+        ("zh_CN", "zh-CN"),
+        ("ZH-hans-cn", "zh-Hans-CN"),
+        (" fr ", "fr"),
+        ("sl-rozaj", "sl-rozaj"),
+    ],
+)
+def test_a_language_is_read_in_the_spellings_people_use(text: str, tag: str) -> None:
+    assert parse_language(text) == tag
+    assert parse_language(tag) == tag
+
+
+@pytest.mark.parametrize("text", ["english", "e", "en-", "en-x", "en;q=1", "<b>", "en\nfr", "12"])
+def test_what_is_no_language_tag_is_refused(text: str) -> None:
+    with pytest.raises(LanguageInvalid):
+        parse_language(text)

@@ -1,0 +1,242 @@
+"""Hits become events once each, of those who allow it, judged together with their company."""
+
+from datetime import timedelta
+
+import pytest
+from sqlalchemy import text
+from sqlalchemy.exc import DBAPIError
+
+from mailer.kit.database import Database
+from mailer.tracking import actions, machines
+from mailer.tracking.machines import Verdict
+from mailer.tracking.models import RecentHitRow
+from mailer.tracking.spool import Hit
+from subscribers import actions as subscribers
+from tests.unit.tracking.scene import CAST, NOON, Person, sent
+
+
+def verdicts(scene_events: tuple[object, ...]) -> list[str]:
+    return [str(getattr(event, "verdict")) for event in scene_events]  # noqa: B009
+
+
+def test_a_click_is_stored_with_its_item_and_slot_and_a_short_family(database: Database) -> None:
+    scene = sent(database)
+
+    (event,) = scene.load(scene.hit("Ada", "models", slot="source"))
+
+    (row,) = scene.stored()
+    assert (event.item, event.slot, event.verdict) == ("models", "source", Verdict.PERSON)
+    assert (row.agent, row.family, row.tracked) == ("browser", "Firefox", True)
+
+
+def test_loading_the_same_hits_twice_adds_nothing(database: Database) -> None:
+    scene = sent(database)
+    hits = (scene.hit("Ada"), scene.hit("Ada", "models"), scene.hit("Ben"))
+    scene.load(*hits)
+    before = scene.stored(), scene.rollup()
+
+    assert scene.load(*hits) == ()
+    assert [row.id for row in scene.stored()] == [row.id for row in before[0]]
+    assert scene.rollup() == before[1]
+
+
+def test_nothing_is_stored_of_who_does_not_allow_it(database: Database) -> None:
+    scene = sent(database)
+
+    assert scene.load(scene.hit("Dan")) == ()
+    assert scene.stored() == []
+
+
+def test_consent_withdrawn_after_sending_stops_the_storing(database: Database) -> None:
+    scene = sent(database)
+    with database.transaction() as session:
+        subscribers.set_tracking(session, scene.people["Ada"], 2, now=NOON, source="test")
+
+    (event,) = scene.load(scene.hit("Ada"), scene.hit("Ada", "models"))
+
+    assert event.kind == "click"
+
+
+def test_nothing_is_stored_of_somebody_erased(database: Database) -> None:
+    scene = sent(database)
+    with database.transaction() as session:
+        subscribers.erase(session, scene.people["Ada"], now=NOON, source="test")
+
+    assert scene.load(scene.hit("Ada"), scene.hit("Ada", "models")) == ()
+
+
+def test_hits_of_no_letter_and_no_link_are_dropped(database: Database) -> None:
+    scene = sent(database)
+    ada = scene.people["Ada"]
+    strange = (
+        Hit("click", scene.campaign, ada, NOON, link=999),
+        Hit("open", scene.campaign + 7, ada, NOON),
+        Hit("open", scene.campaign, ada + 999, NOON),
+        Hit("dance", scene.campaign, ada, NOON),
+    )
+
+    assert scene.load(*strange) == ()
+
+
+def test_three_links_in_two_seconds_are_a_machine(database: Database) -> None:
+    scene = sent(database)
+    burst = [
+        scene.hit("Ada", item, after=600 + n * 0.9)
+        for n, item in enumerate(("carts", "models", "watches"))
+    ]
+
+    assert verdicts(scene.load(*burst)) == ["machine"] * 3
+
+
+def test_a_burst_cut_in_two_by_loading_is_seen_all_the_same(database: Database) -> None:
+    scene = sent(database)
+    first = [scene.hit("Ada", "carts", after=600), scene.hit("Ada", "models", after=600.4)]
+    assert verdicts(scene.load(*first)) == ["person", "person"]
+
+    events = scene.load(scene.hit("Ada", "watches", after=601))
+
+    assert verdicts(events) == ["machine"] * 3
+    assert [event.before for event in events] == [None, Verdict.PERSON, Verdict.PERSON]
+    people = [row for row in scene.rollup() if row[4] == "person"]
+    assert people == []
+
+
+def test_a_sweep_over_nearly_all_links_is_a_machine_however_slow(database: Database) -> None:
+    scene = sent(database)
+    links = scene.editions[scene.people["Ada"]].links
+    hits = [
+        Hit("click", scene.campaign, scene.people["Ada"], NOON + timedelta(seconds=60 + 30 * n),
+            link=link.number, agent=scene.hit("Ada").agent)
+        for n, link in enumerate(link for link in links if link.tracked)
+    ]
+
+    assert set(verdicts(scene.load(*hits))) == {"machine"}
+
+
+@pytest.mark.parametrize(
+    ("after", "verdict"), [(-1, "machine"), (1.9, "machine"), (9, "unsure"), (11, "person")]
+)
+def test_a_click_soon_after_acceptance_is_doubted(
+    database: Database, after: float, verdict: str
+) -> None:
+    scene = sent(database)
+
+    assert verdicts(scene.load(scene.hit("Ada", "models", after=after))) == [verdict]
+
+
+def test_a_click_before_its_acceptance_was_recorded_is_judged_again(database: Database) -> None:
+    scene = sent(database)
+    assert verdicts(scene.load(scene.hit("Fay", "watches"))) == ["unsure"]
+    with database.transaction() as session:
+        session.execute(
+            text(
+                "INSERT INTO delivery (campaign_id, subscriber_id, outcome, enhanced, reply, reason,"
+                " relay, worker, at, evidence) VALUES (:c, :s, 'accepted', '', '', '', '', '',"
+                " '2026-11-20 12:00:00+00:00', '')"
+            ).bindparams(c=scene.campaign, s=scene.people["Fay"])
+        )
+
+    events = scene.load(scene.hit("Ada"))
+
+    assert {(event.subscriber, event.verdict) for event in events} == {
+        (scene.people["Ada"], Verdict.PERSON),
+        (scene.people["Fay"], Verdict.PERSON),
+    }
+
+
+def test_one_network_that_reads_for_a_whole_domain_is_a_machine(database: Database) -> None:
+    cast = tuple(Person(f"Reader{n}", ("ai",), domain="bank.example") for n in range(4))
+    scene = sent(database, cast)
+
+    crowd = scene.load(
+        *(
+            scene.hit(one.name, "models", after=60 + n * 2, network="net")
+            for n, one in enumerate(cast)
+        )
+    )
+
+    assert verdicts(crowd) == ["machine"] * 4
+
+
+def test_readers_of_one_office_over_an_hour_are_people(database: Database) -> None:
+    cast = tuple(Person(f"Reader{n}", ("ai",), domain="bank.example") for n in range(4))
+    scene = sent(database, cast)
+
+    office = scene.load(
+        *(
+            scene.hit(one.name, "models", after=600 + n * 900, network="net")
+            for n, one in enumerate(cast)
+        )
+    )
+
+    assert verdicts(office) == ["person"] * 4
+
+
+def test_a_network_is_forgotten_after_a_quarter_of_an_hour(
+    database: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    scene = sent(database)
+    scene.load(scene.hit("Ada", network="net"))
+    monkeypatch.setattr(machines, "MEMORY", timedelta(seconds=-60))
+
+    scene.load(scene.hit("Ben", network="other"))
+
+    with database.reading() as session:
+        assert [row.network for row in session.query(RecentHitRow)] == ["other"]
+
+
+def test_a_reload_within_seconds_is_the_same_event(database: Database) -> None:
+    scene = sent(database)
+
+    scene.load(*(scene.hit("Ada", after=100 + n) for n in range(9)))
+
+    assert len(scene.stored()) == 1
+
+
+def test_a_flood_of_one_token_fills_no_table(database: Database) -> None:
+    scene = sent(database)
+    flood = [scene.hit("Ada", after=60 + n * 11) for n in range(actions.MOST + 50)]
+
+    scene.load(*flood[:100])
+    scene.load(*flood[100:])
+
+    assert len(scene.stored()) == actions.MOST
+
+
+def test_leaving_is_noted_once_with_the_segments_it_ended(database: Database) -> None:
+    scene = sent(database)
+    ben = scene.people["Ben"]
+    for segments in (("ai",), ("ai",), ("ai", "luxury")):
+        with database.transaction() as session:
+            actions.unsubscribe(
+                session, ben, campaign=scene.campaign, segments=segments, now=NOON, source="test"
+            )
+
+    assert [row.segments for row in scene.stored()] == ["ai", "luxury"]
+    assert scene.following("Ben") == ()
+
+
+def test_leaving_through_a_letter_there_is_not_works_and_leaves_no_event(
+    database: Database,
+) -> None:
+    scene = sent(database)
+    with database.transaction() as session:
+        left = actions.unsubscribe(
+            session, scene.people["Ben"], campaign=4711, segments=None, now=NOON, source="test"
+        )
+
+    assert (left.ended, left.left, left.events) == (("ai", "luxury"), (), ())
+
+
+@pytest.mark.parametrize("table", ["event", "event_review"])
+def test_events_never_change(database: Database, table: str) -> None:
+    scene = sent(database)
+    scene.load(scene.hit("Ada", "carts", after=600), scene.hit("Ada", "models", after=600.4))
+    scene.load(scene.hit("Ada", "watches", after=601))
+
+    with pytest.raises(DBAPIError, match="never changes"), database.transaction() as session:
+        session.execute(text(f"UPDATE {table} SET verdict = 'person'"))  # noqa: S608
+
+
+def test_the_cast_is_as_described() -> None:
+    assert [one.name for one in CAST] == ["Ada", "Ben", "Cleo", "Dan", "Eve", "Fay"]
