@@ -2,12 +2,14 @@
 
 import os
 import threading
+import uuid
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
-from datetime import datetime
+from datetime import datetime, timedelta
 from functools import cached_property, partial
 from typing import Any
+from urllib.parse import urlsplit
 
 import structlog
 from sqlalchemy.exc import SQLAlchemyError
@@ -17,9 +19,14 @@ from mailer.campaigns import actions as campaigns
 from mailer.campaigns.campaign import CampaignId
 from mailer.content.issue import Numbering, Publication
 from mailer.delivery import actions as delivery
+from mailer.delivery.compose import Composers, Letterhead
 from mailer.delivery.dispatch import Dispatcher
+from mailer.delivery.dkim import Signer
 from mailer.delivery.engine import relay_from_url
 from mailer.delivery.journal import Journal
+from mailer.delivery.run import Terms
+from mailer.delivery.smtp import Timeouts
+from mailer.delivery.verdict import Patience
 from mailer.inbox.server import Inbox
 from mailer.kit import broker, clock, log, settings
 from mailer.kit.database import Database, is_current, upgrade
@@ -237,6 +244,51 @@ def compose(chosen: Settings) -> App:
     )
     os.register_at_fork(after_in_child=app.after_fork)
     return app
+
+
+def _dispatcher(app: App) -> Dispatcher:
+    own = app.settings
+    worker = f"{os.getpid()}-{uuid.uuid4().hex[:12]}"
+    kept = Journal.open(own.data_dir / "journal", worker)
+    url = own.smtp_url
+    if url.startswith("inbox:"):
+        url = f"smtp://{own.inbox_host}:{app.inbox.port if app.inbox else own.inbox_port}"
+    timeouts = Timeouts(reply=own.smtp_timeout, dot=own.dot_timeout)
+    relay = relay_from_url(
+        url, connections=own.connections, journal=kept, timeouts=timeouts, name=own.sender_domain
+    )
+    letterhead = Letterhead(
+        keyring=app.keyring,
+        public_url=own.public_url,
+        bounce_domain=own.bounce_domain,
+        list_name=app.publication.name,
+        signer=_signer(own),
+    )
+    waits = tuple(timedelta(seconds=int(wait)) for wait in own.retry_waits.split())
+    terms = Terms(
+        chunk_size=own.chunk_size,
+        batch_size=own.batch_size,
+        lease=own.lease,
+        patience=Patience(waits=waits, limit=timedelta(seconds=own.patience)),
+    )
+    return Dispatcher(
+        app.database,
+        relay,
+        kept,
+        composers=Composers(app.database, letterhead),
+        worker=worker,
+        relay_name=urlsplit(url).hostname or "",
+        terms=terms,
+    )
+
+
+def _signer(own: Settings) -> Signer | None:
+    key = own.dkim_key.get_secret_value()
+    if not own.dkim_selector and not key:
+        return None
+    if not own.dkim_selector or not key:
+        raise Misconfigured("DIBAO_DKIM_SELECTOR and DIBAO_DKIM_KEY: set both, or neither")
+    return Signer(own.dkim_selector, own.sender_domain, key)
 
 
 def publication(chosen: Settings) -> Publication:

@@ -1,10 +1,14 @@
-"""Tables of the campaigns: `campaign`, `edition`."""
+"""Tables of the campaigns: `campaign`, `edition`.
+
+A trigger lets a campaign move along the arrows of `campaign.MOVES` only.
+"""
 
 from datetime import datetime
 
-from sqlalchemy import JSON, ForeignKey, Text, UniqueConstraint
+from sqlalchemy import DDL, JSON, ForeignKey, Text, UniqueConstraint, event
 from sqlalchemy.orm import Mapped, mapped_column
 
+from mailer.campaigns.campaign import MOVES
 from mailer.kit.database import Base, Moment
 
 
@@ -57,3 +61,34 @@ class EditionRow(Base):
     html_bytes: Mapped[int]
     text_bytes: Mapped[int]
     created_at: Mapped[datetime] = mapped_column(Moment)
+
+
+_ARROWS = ", ".join(f"'{here}>{there}'" for here, moves in MOVES.items() for there in sorted(moves))
+_OFF_THE_ARROWS = (
+    f"NEW.state <> OLD.state AND OLD.state || '>' || NEW.state NOT IN ({_ARROWS})"
+)
+_REFUSAL = "not a move of a campaign"
+
+STATEMENTS: tuple[tuple[str, str], ...] = (
+    (
+        "sqlite",
+        f"CREATE TRIGGER campaign_moves BEFORE UPDATE OF state ON campaign WHEN {_OFF_THE_ARROWS} "
+        f"BEGIN SELECT RAISE(ABORT, '{_REFUSAL}'); END",
+    ),
+    (
+        "postgresql",
+        "CREATE OR REPLACE FUNCTION campaign_moves() RETURNS trigger LANGUAGE plpgsql AS "
+        f"$$ BEGIN IF {_OFF_THE_ARROWS} THEN RAISE EXCEPTION '{_REFUSAL}'; END IF; "
+        "RETURN NEW; END $$",
+    ),
+    (
+        "postgresql",
+        "CREATE TRIGGER campaign_moves BEFORE UPDATE OF state ON campaign "
+        "FOR EACH ROW EXECUTE FUNCTION campaign_moves()",
+    ),
+)
+"""(dialect, statement) in order; run by create_all, and by the migration."""
+
+for _dialect, _statement in STATEMENTS:
+    _ddl = DDL(_statement)  # type: ignore[no-untyped-call]  # SQLAlchemy leaves it untyped
+    event.listen(CampaignRow.__table__, "after_create", _ddl.execute_if(dialect=_dialect))

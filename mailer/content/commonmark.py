@@ -5,9 +5,7 @@ import re
 _INLINE = re.compile(r"[\\`*\[\]<]|(?<![^\W_])_|_(?![^\W_])|&(?=[#\w])|~(?=~)|(?<=~)~")
 _START = re.compile(r"#{1,6}(?=\s|$)|[-+](?=\s|$)|>|=+$|-+$|~")
 _ORDINAL = re.compile(r"(\d{1,9})([.)])(?=\s|$)")
-_LINK = re.compile(
-    r"(?P<url>https?://[!-;=?-~]*[\w/])|(?<![\w.+-])(?P<mail>[\w.+-]+@[\w-]+(?:\.[\w-]+)+)", re.ASCII
-)
+_LINK = re.compile(r"https?://[!-;=?-~]*[\w/]|(?<![\w.+-])[\w.+-]+@[\w-]+(?:\.[\w-]+)+", re.ASCII)
 _SHOWN_OTHERWISE = re.compile(r"[%\\`\[\]^|{}\"]|xn--", re.IGNORECASE)
 """What a reader's program may decode for show, so that the text would change."""
 
@@ -15,7 +13,7 @@ _SHOWN_OTHERWISE = re.compile(r"[%\\`\[\]^|{}\"]|xn--", re.IGNORECASE)
 def line(text: str) -> str:
     """One line of text as a paragraph; bare URLs and e-mail addresses become links."""
     shown = inline(text)
-    if _START.match(text):
+    if _START.match(text) and shown[0] == text[0]:
         return "\\" + shown
     return _ORDINAL.sub(r"\1\\\2", shown, count=1) if _ORDINAL.match(text) else shown
 

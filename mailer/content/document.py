@@ -30,6 +30,7 @@ from typing import Any
 
 from mailer.content.document_fields import dump, given_fields, load, read_fields
 from mailer.content.document_outline import Fault, Heading, Part, is_plain, outline
+from mailer.content.document_rules import broken
 from mailer.content.issue import Issue, Item, Kind, Section
 from mailer.content.slug import with_ids
 from mailer.kit.errors import Invalid
@@ -187,8 +188,7 @@ def _values(kind: type, part: Part, text: str, faults: list[Fault]) -> dict[str,
         before = len(faults)
         given = read_fields(kind, node, part.line + 1, faults, without=["items"])
         if len(faults) > before and any("is no key" in fault.message for fault in faults[before:]):
-            faults.append(Fault(part.line, "lines right under a heading are keys; text needs a "
-                                           "blank line before it"))  # fmt: skip
+            faults.append(Fault(part.line, _KEYS_FIRST))
     if head.outro:
         faults.append(Fault(part.line, "{outro} belongs on a ## heading"))
     values: dict[str, Any] = {}
@@ -205,6 +205,9 @@ def _values(kind: type, part: Part, text: str, faults: list[Fault]) -> dict[str,
     return values
 
 
+_KEYS_FIRST = "lines right under a heading are keys; text needs a blank line before it"
+
+
 def _put(
     values: dict[str, Any],
     name: str,
@@ -215,6 +218,9 @@ def _put(
 ) -> None:
     if not value:
         return
+    for part in value if isinstance(value, tuple) else (value,):
+        if wrong := broken(name, part):
+            faults.append(Fault(line, wrong))
     if name in given:
         faults.append(Fault(line, f"`{name}` is given as a key and in the text; keep one"))
     values[name] = value
@@ -259,7 +265,8 @@ def _written_item(item: Item, level: int) -> Iterator[str]:
 
 def _written(part: Section | Item, level: int, text: str) -> Iterator[str]:
     """The heading with its keys, then the text."""
-    head, in_heading = Heading(level, part.title, part.id, part.segments), ["title", "id", "segments"]
+    head = Heading(level, part.title, part.id, part.segments)
+    in_heading = ["title", "id", "segments"]
     if not head.writable:
         head, in_heading = replace(head, title=""), ["id", "segments"]
     if not head.writable:
@@ -272,4 +279,3 @@ def _written(part: Section | Item, level: int, text: str) -> Iterator[str]:
     yield "\n".join([str(head), dump(keys, blocks=False)]).rstrip("\n")
     if as_text:
         yield words
-

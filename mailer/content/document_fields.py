@@ -28,7 +28,7 @@ def plain(value: Any) -> Any:
     """The value as YAML's own types; fields that hold their default are left out."""
     if is_dataclass(value) and not isinstance(value, type):
         given = given_fields(value)
-        alone = _ALONE.get(type(value))
+        alone = _ALONE.get(type(value), "")
         return given[alone] if set(given) == {alone} and given[alone] else given
     if isinstance(value, StrEnum):
         return str(value)
@@ -263,5 +263,8 @@ def _text(dumper: yaml.SafeDumper, text: str) -> Node:
 for _dumper in (_LineDumper, _BlockDumper):
     _dumper.add_representer(str, _text)
     _dumper.add_representer(
-        _Flow, lambda dumper, data: dumper.represent_sequence("tag:yaml.org,2002:seq", data, True)
+        _Flow,
+        lambda dumper, data: dumper.represent_sequence(
+            "tag:yaml.org,2002:seq", data, flow_style=True
+        ),
     )

@@ -133,7 +133,7 @@ def stripped(lines: list[str]) -> str:
     return "\n".join(lines[start:]).rstrip()
 
 
-_LEVEL_ONE = "a # heading; the title of the issue stands in the front matter, sections start with ##"
+_LEVEL_ONE = "a # heading; the title of the issue stands in the front matter, sections take ##"
 
 
 def _misused(bad: list[str], ids: list[str]) -> list[str]:

@@ -5,7 +5,7 @@ from collections.abc import Callable
 from urllib.parse import urlsplit
 
 _LINES = {"body", "greeting", "intro", "outro", "contact", "correction"}
-"""Fields whose text may have several lines; every other one is a line without control characters."""
+"""Fields whose text may have several lines; every other is a line without control characters."""
 
 _CONTROL = re.compile(r"[\x00-\x1f\x7f\x85\u2028\u2029]")
 _SEGMENT = re.compile(r"[a-z0-9][a-z0-9-]*")

@@ -1,8 +1,8 @@
 """An issue: what is said on one occasion, as values, and the rules that hold for them.
 
 Bodies are CommonMark; everything else is plain text. Nothing here knows a file format, a table or
-a mail. An item belongs to the segments it names, or, naming none, to those of its section, or, where
-that names none either, to everybody.
+a mail. An item belongs to the segments it names, or, naming none, to those of its section, or,
+where that names none either, to everybody.
 """
 
 import datetime
@@ -123,7 +123,7 @@ class Item:
         return self.url or (self.sources[0].url if self.sources else "")
 
     def walk(self) -> Iterator["Item"]:
-        """This item, then those inside it."""
+        """The item itself, then those inside it."""
         yield self
         for item in self.items:
             yield from item.walk()

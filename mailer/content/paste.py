@@ -91,9 +91,7 @@ def paste(text: str) -> Pasted:
             "paste one issue at a time."
         )
     if text.count("\n") + text.count("\r") > 2 * LINES:  # a line may end with both
-        raise PasteTooLong(
-            f"The text has more than {LINES:,} lines; paste one issue at a time."
-        )
+        raise PasteTooLong(f"The text has more than {LINES:,} lines; paste one issue at a time.")
     lines = lines_of_html(text) if is_html(text) else lines_of(text)
     built = build(lines, roles(lines))
     if not any(fate is not Fate.DROPPED for _, fate in built.fates):

@@ -349,7 +349,6 @@ class _Building:
         return "Untitled", "nothing"
 
 
-
 def _item(story: _Story, names: Names, *, computed: bool) -> Item:
     body = str(story.text)
     return Item(

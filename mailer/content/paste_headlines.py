@@ -133,9 +133,10 @@ class _Roles:
         restarts = {run.places[0] for run in runs[1:]}
         ends = [self._before(place) for place in places[1:]]
         between = [
-            end for end, place in zip(ends, places[1:], strict=True)
+            end
+            for end, place in zip(ends, places[1:], strict=True)
             if end is not None and self._interposed(end, place)
-        ]  # fmt: skip
+        ]
         sections = len(heads) > 1 and bool(between) and all(map(self._heads_section, between))
         for end in between:
             after_restart = self.flow[bisect_right(self.flow, end)] in restarts
@@ -154,8 +155,9 @@ class _Roles:
         """Whether a short line stands alone between a text and the next numbered headline."""
         line = self.lines[place]
         short = line.form in {Form.HEADLINE, Form.FRAGMENT} and len(line.text.split()) <= 8
-        alone = self.lines[number].gap > 0 and line.gap > 0 if self.spaced else title_case(line.text)
-        return short and alone
+        if self.spaced:
+            return short and self.lines[number].gap > 0 and line.gap > 0
+        return short and title_case(line.text)
 
     def _before(self, place: int) -> int | None:
         """The line before, of those that count."""
@@ -167,7 +169,7 @@ class _Roles:
         tail = [n for n in self.flow if n > last]
         if any(self.lines[n].form is Form.CLOSING for n in tail):
             return
-        for here, after in zip(tail[1:], tail[2:], strict=False):
+        for here, after in pairwise(tail[1:]):
             line, before = self.lines[here], self.lines[self._before(here) or 0]
             rhythm = line.gap >= self.lines[last].gap and title_case(line.text)
             heads = line.form is Form.HEADLINE and ends_sentence(before.text)
@@ -296,9 +298,10 @@ class _Plain:
 
     def _is_terminated(self) -> bool:
         """Whether stories end with their address."""
-        ends = [k for k in range(len(self.flow) - 1) if self._terminates(k) and not self._terminates(k + 1)]
+        last = [self._terminates(place) for place in range(len(self.flow))]
+        ends = [place for place, (here, after) in enumerate(pairwise(last)) if here and not after]
         heads = set(self.heads)
-        closed = sum(self.flow[k + 1] in heads for k in ends)
+        closed = sum(self.flow[place + 1] in heads for place in ends)
         return len(ends) >= 3 and closed >= 0.7 * len(ends)
 
     def _after(self, here: int) -> Form | None:
@@ -306,7 +309,8 @@ class _Plain:
         at = bisect_right(self.flow, here)
         if at < len(self.flow):
             after = self.flow[at]
-            return Form.PROSE if after in self.text or after in self.repeats else self.lines[after].form
+            body = after in self.text or after in self.repeats
+            return Form.PROSE if body else self.lines[after].form
         return None
 
     def _runs(self) -> list[list[int]]:
@@ -341,16 +345,17 @@ class _Plain:
         if sourced or self.lines[body[0]].form in {Form.LABEL, Form.BULLET}:
             return False
         text = self.lines[body[0]].text
-        greets = bool(words.GREETING.match(text)) or bool(words.DIGEST.search(self.lines[here].text))
-        return greets or self.terminated or len(after[0]) > 1
+        if words.GREETING.match(text) or words.DIGEST.search(self.lines[here].text):
+            return True
+        return self.terminated or len(after[0]) > 1
 
     def _dangling(self, run: list[int]) -> None:
         """Short lines with nothing under them: a subheading, a caption, or not understood."""
-        ends = run[-1] == self.flow[-1]
+        ends, after = run[-1] == self.flow[-1], self._after(run[-1])
         for here in run:
             if ends and self.follows:
                 self.found.roles[here] = Role.SUBHEADING
-            elif here != self.flow[0] and self.found.spaced and self._after(run[-1]) is Form.CLOSING:
+            elif here != self.flow[0] and self.found.spaced and after is Form.CLOSING:
                 self.found.roles[here] = Role.CAPTION
             else:
                 self.found.roles[here] = Role.STRAY

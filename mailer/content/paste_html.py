@@ -9,10 +9,45 @@ from mailer.content import paste_words as words
 from mailer.content.document_rules import broken
 from mailer.content.paste_lines import Form, Line, formed
 
-_BLOCKS = set("p div section article header footer main ul ol table tr td th blockquote pre br hr".split())
-_BLOCKS |= set("figure figcaption aside nav body html center h1 h2 h3 h4 h5 h6 li".split())
+_BLOCKS = frozenset(
+    [
+        "html",
+        "body",
+        "header",
+        "footer",
+        "main",
+        "section",
+        "article",
+        "aside",
+        "nav",
+        "div",
+        "center",
+        "p",
+        "pre",
+        "br",
+        "hr",
+        "blockquote",
+        "ul",
+        "ol",
+        "li",
+        "table",
+        "tr",
+        "td",
+        "th",
+        "figure",
+        "figcaption",
+        "h1",
+        "h2",
+        "h3",
+        "h4",
+        "h5",
+        "h6",
+    ]
+)
 _SILENT = {"script", "style", "head", "template", "svg", "noscript"}
-_TAG = re.compile(r"<(?:html|body|h[1-6]|p|div|li|a|br|table|img|ul)\b[^<>]{0,2000}>", re.IGNORECASE)
+_TAG = re.compile(
+    r"<(?:html|body|h[1-6]|p|div|li|a|br|table|img|ul)\b[^<>]{0,2000}>", re.IGNORECASE
+)
 _CLOSED = re.compile(r"</(?:html|body|h[1-6]|p|div|li|a|table|ul)\s*>|<(?:br|img)\b", re.IGNORECASE)
 
 

@@ -6,9 +6,10 @@ newsletters in general say.
 """
 
 import re
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from enum import StrEnum
+from itertools import pairwise
 
 from mailer.content import paste_words as words
 from mailer.content.document_rules import broken
@@ -68,11 +69,16 @@ def lines_of(text: str) -> list[Line]:
 def formed(line: Line) -> Line:
     """The line with its form and what belongs to that."""
     text = line.text
-    for form, found in _FIXED:
-        if found(text):
+    for form, fits in _FIXED:
+        if fits(text):
             return replace(line, form=form, rest=text)
     if urls := _urls(text):
         return replace(line, form=Form.SOURCE, urls=urls[0], note=urls[1], rest=text)
+    return _marked(line, text) or replace(line, form=_by_shape(text), rest=text)
+
+
+def _marked(line: Line, text: str) -> Line | None:
+    """The line where it starts with a mark: a number, a bullet, an emoji, "By"."""
     if found := words.BYLINE.match(text):
         return replace(line, form=Form.BYLINE, rest=(found[1] or found[2]).strip())
     if found := words.NUMBERED.match(text):
@@ -81,12 +87,13 @@ def formed(line: Line) -> Line:
         return replace(line, form=Form.BULLET, rest=found[1])
     if (found := words.EMOJI.match(text)) and found[2]:
         return replace(line, form=Form.RELATED, emoji=found[1].strip(), rest=found[2])
-    return replace(line, form=_by_shape(text), rest=text)
+    return None
 
 
 def title_case(text: str) -> bool:
     """Whether nearly every longer word starts with a capital."""
-    long = [w for w in words.WORD.findall(text) if len(w) > 3 and w.lower() not in words.SMALL]  # "a", "the"
+    found = words.WORD.findall(text)
+    long = [w for w in found if len(w) > 3 and w.lower() not in words.SMALL]  # not "a", "the"
     capital = sum(not word[0].islower() for word in long)
     return bool(long) and capital >= 0.8 * len(long)  # one slip in five
 
@@ -94,7 +101,10 @@ def title_case(text: str) -> bool:
 def ends_sentence(text: str) -> bool:
     """Whether the text ends as sentences do."""
     bare = text.rstrip("\"'”’)]»」』）")  # noqa: RUF001  # the quotes people use
-    return bare.endswith((".", "!", "?", "…", "。", "！", "？")) and not words.ABBREVIATED.search(bare)  # noqa: RUF001
+    return bare.endswith(_STOPS) and not words.ABBREVIATED.search(bare)
+
+
+_STOPS = (".", "!", "?", "…", "。", "！", "？")  # noqa: RUF001
 
 
 def _raw(text: str) -> Iterator[Line]:
@@ -111,14 +121,15 @@ def _raw(text: str) -> Iterator[Line]:
 def _unwrapped(lines: list[Line]) -> list[Line]:
     """Join lines that a mail program cut at a margin, where most of them were."""
     longest = max((len(line.text) for line in lines), default=0)
-    inner = [a for a, b in zip(lines, lines[1:], strict=False) if not b.gap]
-    full = [line for line in inner if len(line.text) > 0.7 * longest and not ends_sentence(line.text)]
+    inner = [line for line, after in pairwise(lines) if not after.gap]
+    long = [line for line in inner if len(line.text) > 0.7 * longest]
+    full = [line for line in long if not ends_sentence(line.text)]
     if not 40 <= longest <= 100 or len(inner) < 4 or len(full) < 0.5 * len(inner):
         return lines
     joined: list[Line] = []
     for line in lines:
         cut = joined and not line.gap and len(_last_line(joined[-1])) > 0.7 * longest
-        if cut and not (_urls(line.text) or words.NUMBERED.match(line.text) or words.BULLET.match(line.text)):
+        if cut and not (_urls(line.text) or words.MARKED.match(line.text)):
             joined[-1] = _with(joined[-1], line, " ")
         else:
             joined.append(replace(line, rest=line.text))
@@ -181,12 +192,11 @@ def _by_shape(text: str) -> Form:
     wide = len(words.WIDE.findall(text))
     if count > 18 or len(text) > 140 or wide > 45 or not _single(text):  # long headlines
         return Form.PROSE
-    if ends_sentence(text) and not text.endswith(("?", "!")):
-        return Form.PROSE
-    if text[-1] in ",;:—–-，；、：（(":  # noqa: RUF001
+    stopped = ends_sentence(text) and not text.endswith(("?", "!"))
+    if stopped or text[-1] in ",;:—–-，；、：（(":  # noqa: RUF001
         return Form.PROSE
     first = text.lstrip("\"'“‘(«「『（[¿¡")  # noqa: RUF001
-    if not first or not words.WORD.search(first):
+    if not words.WORD.search(first):
         return Form.PROSE
     if first[0].islower() and not words.CAMEL.match(first):
         return Form.FRAGMENT if count <= 10 else Form.PROSE
@@ -195,7 +205,10 @@ def _by_shape(text: str) -> Form:
 
 def _single(text: str) -> bool:
     """Whether there is no full stop inside: one sentence, or none."""
-    return not any(words.STOP.search(text[: m.end()]) and not words.ABBREVIATED.search(m[1]) for m in words.INNER.finditer(text))
+    return not any(
+        words.STOP.search(text[: found.end()]) and not words.ABBREVIATED.search(found[1])
+        for found in words.INNER.finditer(text)
+    )
 
 
 def _is_chrome(text: str) -> bool:
@@ -209,7 +222,7 @@ def _is_rule(text: str) -> bool:
     return not any(c.isalnum() for c in text) and not words.EMOJI.match(text)
 
 
-_FIXED = (
+_FIXED: tuple[tuple[Form, Callable[[str], bool]], ...] = (
     (Form.RULE, _is_rule),
     (Form.CHROME, _is_chrome),
     (Form.RATING, lambda text: len(text) < 120 and bool(words.RATING.search(text))),

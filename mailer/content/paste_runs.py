@@ -25,11 +25,10 @@ class Run:
 def numbered_runs(lines: Sequence[Line]) -> list[Run]:
     """The runs of numbered headlines, in order, none inside another."""
     listed = _listed(lines)
-    open_lines = [n for n, line in enumerate(lines) if line.form is Form.NUMBERED and n not in listed]
-    chains = _long(lines, _chains(lines, open_lines))
+    everything = [n for n, line in enumerate(lines) if line.form is Form.NUMBERED]
+    chains = _long(lines, _chains(lines, [n for n in everything if n not in listed]))
     runs = [run for run in chains if _are_headlines(lines, run, over_text=True)]
     if not runs:  # headlines only, with nothing under them
-        everything = [n for n, line in enumerate(lines) if line.form is Form.NUMBERED]
         chains = _long(lines, _chains(lines, everything))
         whole = [run for run in chains if len(run) >= 0.5 * len(lines)]
         runs = [run for run in whole if _are_headlines(lines, run, over_text=False)]
@@ -50,7 +49,8 @@ def _listed(lines: Sequence[Line]) -> set[int]:
         current = [place] if line.form is Form.NUMBERED and line.ordinal == 1 else []
     if len(current) > 1:
         listed.update(current)
-    for run in _chains(lines, [n for n, line in enumerate(lines) if line.ordinal]):  # "1. A", "2. B", text, "3. C": a headline may lack its text
+    # "1. A", "2. B", text, "3. C": a headline may lack its text
+    for run in _chains(lines, [n for n, line in enumerate(lines) if line.ordinal]):
         bodied = sum(n not in listed for n in run)
         if len(set(run) & listed) < bodied:
             listed -= set(run)

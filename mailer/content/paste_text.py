@@ -61,7 +61,7 @@ class Text:
         self._blocks.append(("text", [text]))
 
     def _labelled(self, text: str) -> str:
-        label, colon, rest = text[:60].partition(": ")
+        label, colon, _ = text[:60].partition(": ")
         if colon and label.casefold() in self._labels:
             return f"{_bold(label + ':')} {commonmark.inline(text[len(label) + 2 :])}"
         return commonmark.line(text)

@@ -36,6 +36,7 @@ BYLINE = re.compile(
     r"|(?:By|Written by|Words by)[: ]\s*([A-Z][\w.'’-]*(?: (?:(?:and|&|of|de|van|von) )?[A-Z][\w.'’-]*){0,4}))$"  # noqa: RUF001
 )
 NUMBERED = re.compile(r"(?:(\d{1,3})\s*(?:[.)、．](?!\d)|:(?=\s))|#(\d{1,3})[.:)]?(?=\s))\s*(\S.*)")  # noqa: RUF001
+MARKED = re.compile(r"\d{1,3}[.)、]|[-*•‣◦▪●]\s")
 BULLET = re.compile(r"(?:[-*•‣◦·▪▫●○■□➤►▶→✓✔☑❖](?:\s+|(?<=[•●▪■➤►✓✔]))|[–—]\s+)(\S.*)")  # noqa: RUF001
 _PICTURE = (
     "\U0001f000-\U0001faff\u2600-\u26ff\u2700-\u27bf\u2b00-\u2bff\u231a-\u23ff\u2049\u203c"
@@ -47,13 +48,19 @@ EMOJI = re.compile(
 WORD = re.compile(r"[^\W_][\w'’&.-]*")  # noqa: RUF001
 WIDE = re.compile(r"[\u2e80-\u9fff\uac00-\ud7af\uf900-\ufaff\uff00-\uffef]")
 CAMEL = re.compile(r"[a-z]{1,2}[A-Z]")  # iPhone, eBay
-SMALL = frozenset("with from into onto over than that this will amid upon near after about".split())
+SMALL = frozenset(
+    ["about", "after", "amid", "from", "into", "near", "onto", "over", "than", "that", "this"]
+    + ["upon", "will", "with"]
+)
 
 CONTINUED = re.compile(r"[.,;:!?)\]”’%](?:\s+\S|$)")  # noqa: RUF001
 ABBREVIATED = re.compile(
-    r"(?:\b[A-Za-z]\.[A-Za-z]|\b(?:vs|Inc|Corp|Co|Ltd|No|Mr|Mrs|Ms|Dr|St|Jr|etc|e\.g|i\.e|al))\.$", _I
+    r"(?:\b[a-z]\.[a-z]|\b(?:vs|inc|corp|co|ltd|no|mr|mrs|ms|dr|st|jr|etc|e\.g|i\.e|al))\.$", _I
 )
-INNER = re.compile(r"(\S{0,12}[.!?。！？])[\"”’)]?(?:\s+(?=[\"“‘(]?[^\W\d_a-z])|(?<=[。！？])(?=\S))")  # noqa: RUF001
+INNER = re.compile(
+    r"(\S{0,12}[.!?。！？])[\"”’)]?"  # noqa: RUF001
+    r"(?:\s+(?=[\"“‘(]?[^\W\d_a-z])|(?<=[。！？])(?=\S))"  # noqa: RUF001
+)
 STOP = re.compile(r"(?:[a-z0-9%)]{2}|[\u2e80-\u9fff])[.!?。！？][\"”’)]?\s*$")  # noqa: RUF001
 NOTE = re.compile(r"[(（\[]([^()（）\[\]]{2,60})[)）\]][\s.]*$")  # noqa: RUF001
 
@@ -95,10 +102,10 @@ RATING = re.compile(
 )
 SCALE = re.compile(r"\d(?:[.,]\d+)?\s*(?:/|out of)\s*(\d{1,2})\b")
 NO_VOTES = re.compile(r"^(?:no|0) (?:votes|ratings)\b|\bfirst to rate\b", _I)
-_MONTHS = "Jan Feb Mar Apr May Jun Jul Aug Sep Oct Nov Dec".split()
-_MONTH = "|".join(f"{month}[a-z]{{0,6}}" for month in _MONTHS)
+_MONTH = r"(?:Jan|Feb|Mar|Apr|May|Jun|Jul|Aug|Sep|Oct|Nov|Dec)[a-z]{0,6}"
 DATE = re.compile(
-    rf"(?:(?:{_MONTH})\.? \d{{1,2}}(?:st|nd|rd|th)?,? \d{{4}}|\d{{1,2}}(?:st|nd|rd|th)? (?:{_MONTH})\.?,? \d{{4}}"
+    rf"(?:{_MONTH}\.? \d{{1,2}}(?:st|nd|rd|th)?,? \d{{4}}"
+    rf"|\d{{1,2}}(?:st|nd|rd|th)? {_MONTH}\.?,? \d{{4}}"
     r"|\d{4}-\d{2}-\d{2})(?:\s*[·•|,-]\s*\d+ min(?:ute)?s? read)?"
 )
 DIGEST = re.compile(
@@ -120,4 +127,4 @@ NUMBER = re.compile(r"(?:#|\b(?:issue|edition|vol\.?|no\.?) ?#?)(\d{1,5})\b", _I
 ISSUE_NUMBER = re.compile(r"(?:issue|edition|volume|vol\.?|no\.?)? ?(?:#|no\.? )?(\d{1,5})", _I)
 MAIL = re.compile(r"[\w.+-]+@[\w-]+(?:\.[\w-]+)+")
 CONTACT = re.compile(r"\b(?:contact|e-?mail|write|reach|reply|get in touch|questions)\b", _I)
-QUOTATION = re.compile(r"[“\"「](?:[^”\"」\s]+\s+){4}")  # noqa: RUF001
+QUOTATION = re.compile(r"[“\"「](?:[^”\"」\s]+\s+){4}")

@@ -94,8 +94,8 @@ def find(session: Session, slug: str) -> IssueId | None:
 
 def identify(session: Session, name: str) -> IssueId:
     """The issue a person means by its number or its slug. Raises IssueNotFound."""
-    found = find(session, name)
-    if found is None and name.isascii() and name.isdigit() and len(name) < 10:
+    found: int | None = find(session, name)
+    if found is None and name.isascii() and name.isdigit() and len(name) < 10:  # a column's int
         found = session.scalar(select(IssueRow.id).where(IssueRow.id == int(name)))
     if found is None:
         raise IssueNotFound(f"There is no issue {name}; `dibao issue list` shows those there are.")

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 
 import structlog
-from sqlalchemy import Text, func, insert, literal, select, update
+from sqlalchemy import Select, Text, func, insert, literal, select, update
 from sqlalchemy.orm import Session
 
 from mailer.campaigns import actions as campaigns
@@ -94,7 +94,7 @@ def settle_by_journal(session: Session, reading: Reading, *, relay: str = "") ->
     worker = reading.told.worker
     total = Settled()
     done: set[Place] = set()
-    for held in _in_doubt(session, worker=worker):
+    for held in _left_by(session, worker):
         done.add((*held.key, held.epoch))
         entries = reading.entries(held, batch.started_without_result(session, held))
         ledger.record(session, held, entries, relay=relay)
@@ -117,7 +117,7 @@ def judge(session: Session, *, after: float = JUDGED_AFTER, now: datetime) -> Se
     Everybody in their started chunks without a result becomes uncertain, by name.
     """
     total = Settled()
-    for held in _in_doubt(session, over_for=after):
+    for held in _overdue(session, after):
         entries = [
             Result(
                 subscriber,
@@ -321,24 +321,32 @@ def _resolved(
     return found
 
 
-def _in_doubt(
-    session: Session, *, worker: str | None = None, over_for: float | None = None
-) -> tuple[Lease, ...]:
-    """Leased batches of one worker, or those whose lease was over `over_for` seconds ago.
+def _left_by(session: Session, worker: str) -> tuple[Lease, ...]:
+    """The batches a dead worker held, locked until the transaction ends.
 
-    Each is locked until the transaction ends; one that somebody else is settling is left out.
+    Waits for the end of a transaction the worker died in: it may have been committed after all.
     """
-    rows = select(BatchRow).where(BatchRow.state == "open", BatchRow.worker.is_not(None))
-    if worker is not None:
-        rows = rows.where(BatchRow.worker == worker)
-    if over_for is not None:
-        limit = database_now(session) - timedelta(seconds=over_for)
-        rows = rows.where(
-            BatchRow.lease_until < limit, BatchRow.chunks_started > BatchRow.chunks_flushed
-        )
-    rows = rows.order_by(BatchRow.campaign_id, BatchRow.number)
-    locked = session.scalars(rows.with_for_update(skip_locked=True))
-    return tuple(_lease(row, worker=row.worker or "", epoch=row.epoch) for row in locked)
+    return _locked(session, _leased().where(BatchRow.worker == worker), skip=False)
+
+
+def _overdue(session: Session, seconds: float) -> tuple[Lease, ...]:
+    """Batches whose lease ended so long ago with a chunk on the wire, locked.
+
+    One that somebody is settling at this moment is left out.
+    """
+    limit = database_now(session) - timedelta(seconds=seconds)
+    unfinished = BatchRow.chunks_started > BatchRow.chunks_flushed
+    return _locked(session, _leased().where(BatchRow.lease_until < limit, unfinished), skip=True)
+
+
+def _leased() -> Select[BatchRow]:
+    leased = (BatchRow.state == "open", BatchRow.worker.is_not(None))
+    return select(BatchRow).where(*leased).order_by(BatchRow.campaign_id, BatchRow.number)
+
+
+def _locked(session: Session, rows: Select[BatchRow], *, skip: bool) -> tuple[Lease, ...]:
+    found = session.scalars(rows.with_for_update(skip_locked=skip))
+    return tuple(_lease(row, worker=row.worker or "", epoch=row.epoch) for row in found)
 
 
 def _free_settled(session: Session, held: Lease, *, reason: str) -> bool:

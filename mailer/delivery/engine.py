@@ -163,12 +163,12 @@ class SmtpRelay:
         finally:
             self._timer.cancel()
             self._halted = True
+            self._feed = None  # no more turns
             feed.close()
             if self._in_flight:
                 for connection in [*self._joining, *self._live]:
                     connection.abort()
                 self._loop.run_until_complete(self._empty(1))
-            self._feed = None
 
     # What connections ask (smtp.Exchange)
 
@@ -326,31 +326,30 @@ class SmtpRelay:
 
     async def _dial(self) -> None:
         address, setback = self.address, None
+        connection = Connection(
+            self,
+            next(self._numbers) & 0xFFFF,
+            address.name,
+            starttls=address.security == "starttls",
+            login=address.login,
+        )
+        self._dialling -= 1
+        self._joining.add(connection)
         context = self._trust if address.security == "tls" else None
         try:
             async with asyncio.timeout(self._timeouts.connect):
                 await self._loop.create_connection(
-                    self._connection, address.host, address.port, ssl=context
+                    lambda: connection, address.host, address.port, ssl=context
                 )
+        except asyncio.CancelledError:
+            self._joining.discard(connection)
+            raise
         except ssl.SSLError as refused:
             setback = Setback(f"TLS: {refused}", everyone=True)
         except (OSError, TimeoutError) as refused:
             setback = Setback(f"no connection: {refused or 'no answer in time'}")
-        self._dialling -= 1
         if setback is not None:
-            self._suffer(setback, joining=True)
-        self._schedule()
-
-    def _connection(self) -> Connection:
-        connection = Connection(
-            self,
-            next(self._numbers) & 0xFFFF,
-            self.address.name,
-            starttls=self.address.security == "starttls",
-            login=self.address.login,
-        )
-        self._joining.add(connection)
-        return connection
+            self.gone(connection, setback)
 
     async def _upgrade(self, connection: Connection) -> None:
         assert self._trust is not None
@@ -376,13 +375,13 @@ class SmtpRelay:
 
     async def _empty(self, seconds: float) -> None:
         """Wait until every connection is gone; break off those that take longer."""
+        for task in self._tasks:
+            task.cancel()
         until = self._loop.time() + seconds
         while (self._joining or self._live) and self._loop.time() < until:  # noqa: ASYNC110  # brief
             await asyncio.sleep(0.005)
         for connection in [*self._joining, *self._live]:
             connection.abort()
-        for task in list(self._tasks):
-            task.cancel()
         await asyncio.sleep(0)
         await asyncio.sleep(0)
 

@@ -207,6 +207,15 @@ def needed(session: Session, campaign: CampaignId) -> list[tuple[int, int, int]]
     return [(row[0], row[1], row[2]) for row in session.execute(wanted)]
 
 
+def left_out(session: Session, campaign: CampaignId) -> tuple[tuple[str, int], ...]:
+    """Who follows the campaign's segments and would not be mailed now: reason, people."""
+    found = campaigns.campaign(session, campaign)
+    one = subscribers.candidates(found.segments).subquery("candidate")
+    why = one.c.excluded
+    rows = select(why, func.count()).where(why.is_not(None)).group_by(why).order_by(why)
+    return tuple((row[0], row[1]) for row in session.execute(rows))
+
+
 @dataclass(frozen=True, slots=True)
 class Worker:
     """A process that sends, or did."""

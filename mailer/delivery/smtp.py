@@ -185,7 +185,7 @@ class Connection(asyncio.Protocol):
             limit, what = timeouts.block, "room for a block of data"
         elif self._current is not None:
             limit, what = timeouts.dot, "the reply to the final dot"
-        elif self._answered == self._on_idle:
+        elif self._answered == self._on_idle or self.transport is None:
             return
         else:
             limit, what = timeouts.reply, "a reply"

@@ -64,7 +64,6 @@ def drawn(frame: Frame, ink: Ink) -> Data:
         "title": ink.line(issue.title, here),
         "title_words": ink.words(fields.with_defaults(issue.title)),
         "subject_words": ink.words(fields.with_defaults(issue.subject or issue.title)),
-        "preheader": ink.line(preheader(issue), replace(here, place="preheader")),
         "publication": {
             "name": ink.words(publication.name),
             "tagline": ink.words(publication.tagline),
@@ -76,6 +75,7 @@ def drawn(frame: Frame, ink: Ink) -> Data:
         "greeting": _prose(issue.greeting or publication.intro, "greeting", here, ink),
         "contents": _contents(frame, ink, here),
         "sections": _sections(frame, ink),
+        "preheader": ink.line(preheader(issue), replace(here, place="preheader")),
         "outro_title": ink.line(issue.outro_title, replace(here, place="outro title")),
         "outro": _prose(issue.outro or publication.outro, "outro", here, ink),
         "ctas": [

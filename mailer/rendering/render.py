@@ -67,12 +67,12 @@ class _Rendering:
 
     def edition(self) -> Edition:
         issue = self.frame.issue
-        subject = self._one_line(issue.subject or issue.title, "subject")
-        preheader = self._one_line(outline.preheader(issue), "preheader")
         html = self._html(second_way_out=False)
         if len(html.encode()) > _SECOND_WAY_OUT:
             html = self._html(second_way_out=True)
         text = self._text()
+        subject = self._one_line(issue.subject or issue.title, "subject")
+        preheader = self._one_line(outline.preheader(issue), "preheader")
         body = encode.body(text, html)
         return Edition(
             segments=self.frame.followed,

@@ -59,7 +59,7 @@ class Theme:
         except TemplateSyntaxError as error:
             place = f"theme {self.name}/{error.name or file}:{error.lineno}"
             raise RenderingRefused(error.message or "syntax", place) from error
-        except (TemplateError, TypeError, ArithmeticError) as error:
+        except (TemplateError, TypeError, ValueError, LookupError, ArithmeticError) as error:
             raise RenderingRefused(str(error), f"theme {self.name}/{file}") from error
 
 

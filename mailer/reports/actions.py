@@ -1,8 +1,9 @@
 """Events become counters, in the transaction that stores them."""
 
 from collections import Counter, defaultdict
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import replace
+from datetime import datetime
 
 from sqlalchemy import bindparam
 from sqlalchemy.dialects import postgresql, sqlite
@@ -11,8 +12,13 @@ from sqlalchemy.orm import Session
 from mailer.reports import queries
 from mailer.reports.models import RollupRow
 from mailer.reports.rollup import Cell, Tally, tally
+from mailer.tracking import actions as tracking_actions
 from mailer.tracking import queries as tracking
+from mailer.tracking.actions import Left
 from mailer.tracking.event import Event
+from subscribers import actions as subscribers
+from subscribers.preferences import Change, Wanted
+from subscribers.subscriber import SubscriberId
 
 
 def count(session: Session, events: Iterable[Event]) -> None:
@@ -34,6 +40,44 @@ def count(session: Session, events: Iterable[Event]) -> None:
         _add(difference, tally(now[pair], read), 1)
         _add(difference, tally([event for event in before if event], read), -1)
     _store(session, difference)
+
+
+def unsubscribe(
+    session: Session,
+    subscriber: SubscriberId,
+    *,
+    campaign: int,
+    segments: Sequence[str] | None,
+    now: datetime,
+    source: str,
+) -> Left:
+    """End follows through a letter, all of them with None, and count it: tracking.unsubscribe."""
+    left = tracking_actions.unsubscribe(
+        session, subscriber, campaign=campaign, segments=segments, now=now, source=source
+    )
+    count(session, left.events)
+    return left
+
+
+def change_preferences(
+    session: Session,
+    subscriber: SubscriberId,
+    wanted: Wanted,
+    *,
+    campaign: int,
+    now: datetime,
+    source: str,
+) -> Change:
+    """Store what a reader wants who came through a letter; what they no longer follow is counted.
+
+    Raises what subscribers.actions.change_preferences raises.
+    """
+    change = subscribers.change_preferences(session, subscriber, wanted, now=now, source=source)
+    events = tracking_actions.note_unsubscribe(
+        session, subscriber, campaign=campaign, ended=change.unfollow, now=now
+    )
+    count(session, events)
+    return change
 
 
 def _before(event: Event, change: Event | None) -> Event | None:

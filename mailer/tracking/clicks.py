@@ -10,8 +10,8 @@ UNSURE_WITHIN = timedelta(seconds=10)
 BURST = 3  # different links in two seconds
 SWEEP = 0.8  # share of the edition's links in ten minutes
 SWEEP_LEAST = 5  # links; with fewer a keen reader looks like a sweep
-CROWD_AT_ONCE = 3  # readers of one domain from one network in ten seconds
-CROWD = 5  # in a minute
+GATEWAY = 5  # readers of one domain from one network in ten seconds
+CROWD = 3  # in a minute: a gateway, or one office after the post came
 
 
 def judge(look: Look, around: Company) -> Judgement:
@@ -38,6 +38,6 @@ def _scanner(look: Look, around: Company) -> Judgement | None:
         return Judgement(Verdict.MACHINE, "sweep")
     if look.accepted_at is not None and look.at < look.accepted_at + MACHINE_WITHIN:
         return Judgement(Verdict.MACHINE, "too soon")
-    if around.readers_at_once >= CROWD_AT_ONCE:
+    if around.readers_at_once >= GATEWAY:
         return Judgement(Verdict.MACHINE, "many readers at once")
     return None

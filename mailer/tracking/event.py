@@ -47,7 +47,7 @@ class Recipient:
     edition: int
     accepted_at: datetime | None
     tracking: int  # bits they allow now
-    domain: str
+    domain: str  # of their address; "" for a large provider's
 
 
 def link_key(item: str, slot: str, url: str) -> str:

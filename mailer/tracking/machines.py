@@ -50,7 +50,7 @@ class Look:
     prefetch: bool
     accepted_at: datetime | None  # when a relay took the letter; None where that is not recorded
     links: int  # tracked links in the reader's edition
-    domain: str  # of the reader's address
+    domain: str  # of the reader's address; "" where it says nothing about its network
     network: str
 
 

@@ -9,6 +9,7 @@ from sqlalchemy.orm import InstrumentedAttribute, Session
 
 from mailer.campaigns import queries as campaigns
 from mailer.campaigns.campaign import EditionId
+from mailer.delivery import lanes
 from mailer.kit.database import Moment
 from mailer.rendering.edition import EditionLink, loads
 from mailer.tracking.agents import Kind as AgentKind
@@ -51,6 +52,12 @@ def edition_of(session: Session, campaign: int, subscriber: int) -> EditionId | 
         )
     )
     return None if found is None else EditionId(found)
+
+
+def segments_of(session: Session, campaign: int, subscriber: int) -> tuple[str, ...] | None:
+    """The segments a recipient's letter was for; None where that letter is not known."""
+    edition = edition_of(session, campaign, subscriber)
+    return None if edition is None else campaigns.edition(session, edition).segments
 
 
 def links(session: Session, edition: int) -> dict[int, EditionLink]:
@@ -96,6 +103,8 @@ def recipients(session: Session, pairs: Iterable[Pair]) -> dict[Pair, Recipient]
         )
         for identity, edition, at, tracking, address in rows:
             domain = address.rpartition("@")[2].lower()
+            if lanes.lane_of(domain) != lanes.OTHER:
+                domain = ""  # a provider's readers are strangers to each other, and many
             found[campaign, identity] = Recipient(edition, at, tracking, domain)
     return found
 

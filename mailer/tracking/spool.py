@@ -137,15 +137,18 @@ class Spool:
 
 
 def network_of(key: bytes, address: str, day: datetime) -> str:
-    """A name for the network (/24, or /48 of IPv6) that holds for one day; "" for no address.
+    """A name for the network (/24, or /48 of IPv6) that holds for one day.
 
-    Keyed and cut, so that nobody without the key can go back to a network, and not stored beyond
-    the minutes in which it tells one scanner of many mailboxes from many readers.
+    Empty for no address, and for one that is not public: that is our own proxy. Keyed and cut, so
+    that nobody without the key can go back to a network, and not stored beyond the minutes in
+    which it tells one scanner of many mailboxes from many readers.
     """
     with suppress(ValueError):
         ip = ipaddress.ip_address(address)
         if isinstance(ip, ipaddress.IPv6Address) and ip.ipv4_mapped:
             ip = ip.ipv4_mapped
+        if not ip.is_global:
+            return ""
         length = 24 if ip.version == 4 else 48
         network = ipaddress.ip_network((ip, length), strict=False)
         text = f"dibao network {day.astimezone(UTC):%Y-%m-%d} {network}"

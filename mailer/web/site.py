@@ -1,8 +1,6 @@
 """The whole site: pages for readers, and for us on this machine; how it is served."""
 
 import asyncio
-import importlib
-import importlib.util
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -10,7 +8,7 @@ from socket import create_server, socket
 from typing import TYPE_CHECKING
 
 import uvicorn
-from fastapi import APIRouter, FastAPI
+from fastapi import APIRouter, FastAPI, Request
 from fastapi.responses import JSONResponse, RedirectResponse
 
 from mailer import __version__
@@ -18,10 +16,12 @@ from mailer.kit import broker
 from mailer.kit.database import is_current
 from mailer.kit.errors import DibaoError, Unavailable
 from mailer.web import problems
+from mailer.web.access import refusal
 from mailer.web.assets import Assets
 from mailer.web.guard import Guard
 from mailer.web.inbox import letters
 from mailer.web.pages import Pages
+from mailer.web.public import router as public
 from mailer.web.studio import campaigns
 
 if TYPE_CHECKING:
@@ -40,9 +40,11 @@ def create(app: "App") -> FastAPI:
     site.state.closing = asyncio.Event()
     site.add_middleware(Guard, pages=pages, secure=app.settings.public_url.startswith("https://"))
     problems.install(site, pages)
+    assets = Assets()
     site.include_router(_health(app))
-    site.include_router(Assets().router())
-    site.include_router(_public(app))
+    site.include_router(assets.router())
+    site.include_router(_entrance(app, assets))
+    site.include_router(public.router(app))
     site.include_router(letters.router(app))
     site.include_router(campaigns.router(app))
     return site
@@ -119,15 +121,6 @@ def _authority(place: socket) -> str:
     return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
 
 
-def _public(app: "App") -> APIRouter:
-    """What readers may reach; a checkout without those pages still has all others."""
-    if importlib.util.find_spec("mailer.web.public.router") is None:
-        return APIRouter()
-    router = importlib.import_module("mailer.web.public.router").router(app)
-    assert isinstance(router, APIRouter)
-    return router
-
-
 def _health(app: "App") -> APIRouter:
     routes = APIRouter()
 
@@ -150,9 +143,24 @@ def _health(app: "App") -> APIRouter:
         """Which version runs."""
         return JSONResponse({"version": __version__})
 
-    @routes.get("/favicon.ico", include_in_schema=False)
-    async def favicon() -> RedirectResponse:
-        return RedirectResponse(Assets().address("icon.svg"))
+    return routes
+
+
+def _entrance(app: "App", assets: Assets) -> APIRouter:
+    """Where a bare address leads: us to the studio, everybody else to what they may read."""
+    routes = APIRouter()
+    icon = assets.address("icon.svg")
+
+    @routes.get("/")
+    def home(request: Request) -> RedirectResponse:
+        peer = request.client.host if request.client else ""
+        production = app.settings.env == "production"
+        closed = refusal(peer, request.headers, production=production)
+        return RedirectResponse("/archive" if closed else "/campaigns", status_code=303)
+
+    @routes.get("/favicon.ico")
+    def favicon() -> RedirectResponse:
+        return RedirectResponse(icon)
 
     return routes
 

@@ -3,7 +3,6 @@
 from collections.abc import Sequence
 from datetime import UTC, datetime
 from hashlib import sha256
-from pathlib import Path
 
 from sqlalchemy import insert
 from sqlalchemy.orm import Session
@@ -171,12 +170,11 @@ def dispatcher(
     relay: Relay,
     *,
     worker: str = "one",
-    journals: Path | None = None,
+    journal: Journal | None = None,
     terms: Terms | None = None,
 ) -> Dispatcher:
-    """A worker without a journal, or with one in a folder."""
+    """A worker; without a journal unless it is given one."""
     composers = Composers(
         database, Letterhead(Keyring.of("only for tests"), "https://gazette.example")
     )
-    kept = Journal.open(journals, worker) if journals else None
-    return Dispatcher(database, relay, kept, composers=composers, worker=worker, terms=terms)
+    return Dispatcher(database, relay, journal, composers=composers, worker=worker, terms=terms)

@@ -11,7 +11,11 @@ function place(parts) {
     const focused = target.contains(document.activeElement) ? document.activeElement : null;
     const words = focused && focused.textContent;
     const offsets = [...target.querySelectorAll(".scroll")].map((box) => box.scrollLeft);
+    const unfolded = [...target.querySelectorAll("details")].map((part) => part.open);
     target.innerHTML = html;
+    target.querySelectorAll("details").forEach((part, n) => {
+      part.open = unfolded[n] || false;
+    });
     target.querySelectorAll(".scroll").forEach((box, n) => {
       box.scrollLeft = offsets[n] || 0;
     });

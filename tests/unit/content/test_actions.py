@@ -28,9 +28,7 @@ ISSUE = Issue(
             ),
         ),
         Section(
-            items=(
-                Item("long", "Long read", kind=Kind.DEEP_DIVE, items=(Item("part", "A part"),)),
-            )
+            items=(Item("long", "Long read", kind=Kind.DEEP_DIVE, items=(Item("part", "A part"),)),)
         ),
     ),
 )
@@ -92,7 +90,8 @@ def test_approval_names_a_hash_and_a_change_is_a_draft_again(database: Database)
 
     save(database, replace(ISSUE, greeting="Hello."), now=LATER)
 
-    assert (stored(database, number).state, stored(database, number).approved_revision) == ("draft", 1)
+    found = stored(database, number)
+    assert (found.state, found.approved_revision) == ("draft", 1)
     with database.reading() as session:
         assert queries.approved(session, number).hash == approved
         assert queries.approved(session, number).issue.greeting == ""
@@ -112,7 +111,8 @@ def test_issues_are_listed_newest_first_with_their_items(database: Database) -> 
     with database.reading() as session:
         listed = queries.issues(session)
 
-    assert [(one.slug, one.items, one.number) for one in listed] == [("other", 0, 0), ("paper-7", 3, 7)]
+    assert [(one.slug, one.number) for one in listed] == [("other", 0), ("paper-7", 7)]
+    assert [one.items for one in listed] == [0, 3]
 
 
 def test_the_index_speaks_of_the_latest_revision(database: Database) -> None:
@@ -159,7 +159,8 @@ def test_an_issue_its_own_file_would_refuse_is_not_stored(database: Database) ->
 
 
 def test_hostile_characters_are_stored_on_both_databases(database: Database) -> None:
-    issue = Issue("小红书 🇨🇳", greeting="a\0b \u2028 é", sections=(Section(items=(Item("", "即刻"),)),))
+    section = Section(items=(Item("", "即刻"),))
+    issue = Issue("小红书 🇨🇳", greeting="a\0b \u2028 é", sections=(section,))
 
     number = save(database, issue)
 

@@ -1,5 +1,6 @@
 """A pasted digest becomes an issue: nothing is lost, nothing invented."""
 
+import contextlib
 import re
 import textwrap
 import time
@@ -11,8 +12,8 @@ from hypothesis import strategies as st
 from markdown_it import MarkdownIt
 
 from mailer.content import document
-from mailer.content.issue import Issue, Item, Kind, Numbering
-from mailer.content.paste import LIMIT, Pasted, PasteEmpty, PasteTooLong, paste
+from mailer.content.issue import Issue, Item, Kind, Numbering, Source
+from mailer.content.paste import Pasted, PasteEmpty, PasteTooLong, paste
 from mailer.content.paste_building import Fate
 
 P = "The company said on Monday that it would open four more depots, and that prices would stay."
@@ -28,9 +29,7 @@ def shown(markdown: str) -> str:
     """The text a reader sees of a CommonMark text."""
     pieces: list[str] = []
     for token in MarkdownIt("commonmark").parse(markdown):
-        for child in token.children or []:
-            pieces.append(" " if child.type in {"softbreak", "hardbreak"} else child.content)
-        pieces.append(" ")
+        pieces += [child.content or " " for child in token.children or []] + [" "]
         assert token.type not in {"html_block", "fence", "code_block", "hr", "heading_open"}
     return "".join(pieces)
 
@@ -87,7 +86,8 @@ def check_every_line_is_accounted_for(text: str, pasted: Pasted) -> None:
         if fate is Fate.BYLINE:
             assert pasted.issue.byline or any(item.author for item in every(pasted.issue))
             continue
-        assert any(squeezed(form) in everything for form in (line, unmarked(line), line.strip(" :：")))
+        forms = (line, unmarked(line), line.strip(" :\uff1a"))
+        assert any(squeezed(form) in everything for form in forms)
 
 
 # The seeds
@@ -98,13 +98,12 @@ def test_nothing_of_a_seed_is_lost_and_its_text_stays_the_same(shared: Path, pre
     text = seed(shared, prefix)
     pasted = paste(text)
     fates = dict(pasted.fates)
-    lines = {n: line for n, line in enumerate(text.split("\n"), start=1) if fates.get(n) is Fate.BODY}
+    lines = [line for n, line in enumerate(text.split("\n"), 1) if fates.get(n) is Fate.BODY]
 
     check_every_line_is_accounted_for(text, pasted)
     assert not pasted.not_understood
-    assert squeezed(bodies(pasted.issue)) == squeezed(
-        "".join(re.sub(r"^- ", "", line) for line in lines.values())
-    )
+    plain = "".join(line.removeprefix("- ") for line in lines)
+    assert squeezed(bodies(pasted.issue)) == squeezed(plain)
     assert document.read(document.write(pasted.issue)) == pasted.issue
 
 
@@ -226,6 +225,7 @@ def titles(text: str) -> list[str]:
     return [item.title for item in pasted.issue.items]
 
 
+A = "https://a.example"
 KIOSK, TOYS, SCENT = "Kiosk chain opens four depots", "Toy maker counts on robots", "Scent sells"
 
 
@@ -235,17 +235,19 @@ KIOSK, TOYS, SCENT = "Kiosk chain opens four depots", "Toy maker counts on robot
         f"1. {KIOSK}\n{P}\n2. {TOYS}\n{P}\n{Q}\n3. {SCENT}\n{Q}\n",
         f"1) {KIOSK}\n\n{P}\n\n2) {TOYS}\n\n{P}\n\n{Q}\n\n3) {SCENT}\n\n{Q}\n",
         f"#1 {KIOSK}\n{P}\n\n#2 {TOYS}\n{P}\n\n#3 {SCENT}\n{Q}\n",
-        f"{KIOSK}\n{P}\nhttps://a.example/1\n{TOYS}\n{P}\nhttps://a.example/2\n{SCENT}\n{Q}\nhttps://a.example/3",
+        f"{KIOSK}\n{P}\n{A}/1\n{TOYS}\n{P}\n{A}/2\n{SCENT}\n{Q}\n{A}/3",
         f"{KIOSK}\n\n{P}\n\nSource: https://a.example/1.\n\n{TOYS}\n\n{P}\n\n{SCENT}\n\n{Q}\n",
         f"{KIOSK}\n{P}\n{Q}\n\n{TOYS}\n{P}\n\n{SCENT}\n{Q}\n{P}\n",
-        f"{KIOSK}\nWhat: growth.\nWhy: rent.\n- one\n- two\n{TOYS}\nWhat: toys.\nWhy: fun.\n{SCENT}\n{Q}\n",
+        f"{KIOSK}\nWhat: more.\nWhy: rent.\n- one\n- two\n{TOYS}\nWhat: toys.\nWhy: fun.\n{SCENT}\n{Q}",
         f"{KIOSK}\n{P}\nRead more\n{TOYS}\n{P}\nRead more\n{SCENT}\n{Q}\nRead more\n",
         f"{KIOSK}\nhttps://a.example/1\n\n{TOYS}\nhttps://a.example/2\n\n{SCENT}\nhttps://a.example/3\n",
-        f"Paper Lantern Weekly\n\nHello all, welcome.\n\n{KIOSK}\n\n{P}\n\n{TOYS}\n\n{P}\n\n{SCENT}\n\n{Q}\n",
+        f"The Paper Weekly\n\nHello, welcome.\n\n{KIOSK}\n\n{P}\n\n{TOYS}\n\n{P}\n\n{SCENT}\n\n{Q}\n",
         f"<h2>{KIOSK}</h2>\n<p>{P}</p>\n<h2>{TOYS}</h2>\n<p>{P}</p><h2>1. {SCENT}</h2><p>{Q}</p>",
-        f"<h1>Paper Lantern</h1><h2>Shops</h2><h3>{KIOSK}</h3><p>{P}</p><h3>{TOYS}</h3><p>{P}</p>"
-        f"<h2>Luxury</h2><h3>{SCENT}</h3><p>{Q}</p>",
-        f"<div>{KIOSK}</div><div>{P}</div><div>{TOYS}</div><div>{P}</div><div>{SCENT}</div><div>{Q}</div>",
+        (
+            f"<h1>Paper</h1><h2>Shops</h2><h3>{KIOSK}</h3><p>{P}<h3>{TOYS}</h3>{P}<h2>Luxury</h2>"
+            f"<h3>{SCENT}</h3><p>{Q}</p>"
+        ),
+        "".join(f"<div>{line}</div>" for line in (KIOSK, P, TOYS, P, SCENT, Q)),
     ],
 )
 def test_the_same_three_stories_are_found_however_they_are_set(text: str) -> None:
@@ -262,7 +264,10 @@ def test_an_emoji_before_every_headline_is_part_of_it() -> None:
 
 
 def test_chinese_headlines_with_and_without_numbers() -> None:
-    stories = [("快递柜进入乡村", "今年秋天将开设新的仓库。"), ("玩具厂押注机器人", "竞争对手正在观望。")]
+    stories = [
+        ("快递柜进入乡村", "今年秋天将开设新的仓库。"),
+        ("玩具厂押注机器人", "竞争对手正在观望。"),
+    ]
     plain = "\n".join(f"{title}\n{text}" for title, text in stories)
     numbered = "\n".join(f"{n}、{title}\n{text}" for n, (title, text) in enumerate(stories, 1))
 
@@ -272,7 +277,7 @@ def test_chinese_headlines_with_and_without_numbers() -> None:
 @pytest.mark.parametrize("second", ["1. {} \n", "3. {}\n"])
 def test_sections_over_numbered_stories(second: str) -> None:
     text = (
-        f"Paper Lantern Weekly\nHello, welcome back.\n\nShops\n\n1. {KIOSK}\n{P}\n\n2. {TOYS}\n{P}\n\n"
+        f"The Paper Weekly\nHello there.\n\nShops\n\n1. {KIOSK}\n{P}\n\n2. {TOYS}\n{P}\n\n"
         f"Luxury\n\n{second.format(SCENT)}{Q}\n"
     )
     issue = paste(text).issue
@@ -291,10 +296,10 @@ def test_numbers_that_skip_stay_as_they_were() -> None:
 
 
 def test_a_list_inside_a_numbered_story_stays_a_list() -> None:
-    text = f"1. {KIOSK}\n{P}\n1. Rent is low.\n2. Roads are good.\n3. Staff live near.\n{Q}\n2. {TOYS}\n{P}\n"
-    first, second = paste(text).issue.items
+    listed = "1. Rent is low.\n2. Roads are good.\n3. Staff live near."
+    first, second = paste(f"1. {KIOSK}\n{P}\n{listed}\n{Q}\n2. {TOYS}\n{P}\n").issue.items
 
-    assert "\n\n1. Rent is low.\n2. Roads are good.\n3. Staff live near.\n\n" in first.body
+    assert f"\n\n{listed}\n\n" in first.body
     assert second.title == TOYS
 
 
@@ -308,11 +313,11 @@ def test_the_frame_of_a_newsletter_is_told_from_its_stories() -> None:
     issue = pasted.issue
     first, second = issue.items
 
-    assert (issue.title, issue.number, issue.byline) == ("The Paper Lantern Weekly", 31, "Ada Lovelace")
-    assert str(issue.date) == "2026-03-03"
+    assert (issue.title, issue.byline) == ("The Paper Lantern Weekly", "Ada Lovelace")
+    assert (issue.number, str(issue.date)) == (31, "2026-03-03")
     assert first.image is not None
     assert first.image.caption == "Photo: Ben Example"
-    assert [(source.url, source.language) for source in second.sources] == [("https://a.example/2", "zh")]
+    assert second.sources == (Source("https://a.example/2", language="zh"),)
     assert issue.outro.startswith("That's all")
     assert [cta.text for cta in issue.ctas] == ["To go on, click here."]
     assert [line.text for line in pasted.dropped] == ["* * *", "Unsubscribe"]
@@ -326,16 +331,19 @@ def test_lines_cut_at_a_margin_become_paragraphs_again() -> None:
 
 
 def test_what_was_cut_around_a_link_is_joined_again() -> None:
-    issue = paste(f"{KIOSK}\n\n{P[:-1]} and the plan is shown on\n\nDepots.example\n\n, said a man.\n").issue
+    cut = f"{P[:-1]} and the plan is shown on\n\nDepots.example\n\n, said a man."
+    (item,) = paste(f"{KIOSK}\n\n{cut}\n").issue.items
 
-    assert issue.items[0].body.endswith("shown on Depots.example, said a man.")
+    assert item.body.endswith("shown on Depots.example, said a man.")
 
 
 def test_html_keeps_links_pictures_and_lists() -> None:
     issue = paste(
         f"<html><head><title>no</title><style>p {{}}</style></head><body><h1>Paper &amp; Co</h1>"
-        f'<h2><a href="https://a.example/1">{KIOSK}</a></h2><img src="https://a.example/p.png" alt="A kiosk">'
-        f'<p>See <a href="https://b.example/x_y">the *plan*</a> &lt;now&gt;.</p><ul><li>one</li><li>two</li></ul>'
+        f'<h2><a href="https://a.example/1">{KIOSK}</a></h2>'
+        f'<img src="https://a.example/p.png" alt="A kiosk">'
+        f'<p>See <a href="https://b.example/x_y">the *plan*</a> &lt;now&gt;.</p>'
+        f"<ul><li>one</li><li>two</li></ul>"
         f'<p><a href="https://a.example/1">Read more</a></p><p><a href="javascript:x">bad</a></p>'
         f'<img src="https://t.example/o.gif" width="1" height="1">'
     ).issue
@@ -344,14 +352,17 @@ def test_html_keeps_links_pictures_and_lists() -> None:
     assert (issue.title, item.title, item.url) == ("Paper & Co", KIOSK, "https://a.example/1")
     assert item.image is not None
     assert (item.image.url, item.image.alt) == ("https://a.example/p.png", "A kiosk")
-    assert item.body.startswith("See [the \\*plan\\*](<https://b.example/x_y>) \\<now>.\n\n- one\n- two")
+    first, *rest = item.body.split("\n\n")
+    assert first == "See [the \\*plan\\*](<https://b.example/x_y>) \\<now>."
+    assert rest == ["- one\n- two", "bad"]
     assert [source.url for source in item.sources] == ["https://a.example/1"]
     assert "javascript" not in document.write(issue)
 
 
 def test_a_title_is_taken_from_the_text_or_said_to_be_missing() -> None:
-    named = paste(f"Welcome to Paper Lantern, our weekly look.\n\n1. {KIOSK}\n{P}\n2. {TOYS}\n{P}\n")
-    unnamed = paste(f"1. {KIOSK}\n{P}\n2. {TOYS}\n{P}\n")
+    stories = f"1. {KIOSK}\n{P}\n2. {TOYS}\n{P}\n"
+    named = paste(f"Welcome to Paper Lantern, our weekly look.\n\n{stories}")
+    unnamed = paste(stories)
     nothing = paste("just a few words, and a full stop.")
 
     assert (named.issue.title, named.title_from) == ("Paper Lantern", "greeting")
@@ -367,16 +378,17 @@ def test_a_line_we_cannot_place_is_named_with_its_number() -> None:
 
 # Anything at all
 
-WORDS = "a on https://a.example/x Big. News, so: 1. - * # ~~~ _x_ `y` [z](w) <b> &amp; 小红书 🛍 ’s \\ |"
-fragment = st.one_of(st.sampled_from(WORDS.split()), st.text(max_size=6), st.sampled_from([KIOSK, P, Q]))
+WORDS = (
+    "a on https://a.example/x Big. News, so: 1. - * # ~~~ _x_ `y` [z](w) <b> &amp; 小红书 🛍 \\ |"
+)
+fragment = st.sampled_from([*WORDS.split(), KIOSK, P, Q]) | st.text(max_size=6)
 garbage = st.lists(
     st.one_of(
         st.lists(fragment, max_size=6).map(" ".join),
-        st.sampled_from(
-            ["", "", " ", KIOSK, TOYS, P, f"1. {SCENT}", f"2. {TOYS}", "3. x", "Comments", "Link: https://a.example/1"]
-        ),
-        st.sampled_from(["Wrapping Up", "Context:", "- bullet", "By Ada Example", "🛍 More on this", "Read more"]),
-        st.sampled_from(["Average rating 0 / 5. Vote count: 0", "Useful?", "photo by Ada", "click here", "---"]),
+        st.sampled_from(["", "", " ", KIOSK, TOYS, P, f"1. {SCENT}", f"2. {TOYS}", "3. x"]),
+        st.sampled_from(["Comments", f"Link: {A}/1", "Wrapping Up", "Context:", "- bullet"]),
+        st.sampled_from(["By Ada Example", "🛍 More on this", "Read more", "Useful?", "---"]),
+        st.sampled_from(["Average rating 0 / 5. Vote count: 0", "photo by Ada", "click here"]),
     ),
     max_size=14,
 ).map("\n".join)
@@ -405,11 +417,14 @@ def test_broken_markup_is_read_like_a_browser_would(text: str) -> None:
     assert document.read(document.write(issue)) == issue
 
 
-name = st.lists(st.sampled_from("Red Paper Kite Shop Opens Again In Town Night 小店 AI".split()), min_size=2, max_size=7)
+TITLE_WORDS = ["Red", "Paper", "Kite", "Shop", "Opens", "Again", "In", "Town", "小店", "AI"]
+name = st.lists(st.sampled_from(TITLE_WORDS), min_size=2, max_size=7)
 story = st.tuples(name.map(" ".join), st.lists(st.sampled_from([P, Q]), min_size=1, max_size=3))
 
 
-@given(st.lists(story, min_size=2, max_size=12), st.sampled_from(["\n", "\n\n"]), st.sampled_from(".)"))
+@given(
+    st.lists(story, min_size=2, max_size=12), st.sampled_from(["\n", "\n\n"]), st.sampled_from(".)")
+)
 @settings(deadline=None, max_examples=100)
 def test_headlines_of_any_numbered_digest_are_found(
     stories: list[tuple[str, list[str]]], glue: str, dot: str
@@ -427,6 +442,8 @@ def test_headlines_of_any_numbered_digest_are_found(
 def test_a_text_too_long_or_empty_is_refused_with_a_sentence() -> None:
     with pytest.raises(PasteTooLong, match="5,000,000 characters"):
         paste("x" * 5_000_000)
+    with pytest.raises(PasteTooLong, match="more than 50,000 lines"):
+        paste("a\n" * 200_000)
     for nothing in ("", " \n\u200b\n", "top of page\n---\n"):
         with pytest.raises(PasteEmpty, match="paste a digest"):
             paste(nothing)
@@ -435,9 +452,29 @@ def test_a_text_too_long_or_empty_is_refused_with_a_sentence() -> None:
 @pytest.mark.parametrize(
     "unit",
     [
-        *("1. a b\nc d.\n", "1. a\n", "2. x\n", "Big News\n", "Big News\n\nText here now.\n\n", "a", " ", "(", "[["),
-        *("https://a.example/", "http ", "🇨🇳", "- b\n", "By A", "x\n", "<p>", "<p>a</p>", "<b", "*_`", "a:\n", ". "),
-        *("Aa. B", "9", ".", "\n", "\u00a0", "@a.", "(aa)", "1. a\n2. b\n", "x\nhttps://a.example/1\n"),
+        *(
+            "1. a b\nc d.\n",
+            "1. a\n",
+            "2. x\n",
+            "Big News\n",
+            "Big News\n\nText here.\n\n",
+            "a",
+            " ",
+        ),
+        *(
+            "(",
+            "[[",
+            "https://a.example/",
+            "http ",
+            "🇨🇳",
+            "- b\n",
+            "By A",
+            "x\n",
+            "<p>",
+            "<p>a</p>",
+        ),
+        *("<b", "*_`", "a:\n", ". ", "Aa. B", "9", ".", "\n", "\u00a0", "@a.", "(aa)"),
+        *("1. a\n2. b\n", "x\nhttps://a.example/1\n"),
     ],
 )
 def test_reading_takes_time_in_proportion_to_the_text(unit: str) -> None:
@@ -445,11 +482,8 @@ def test_reading_takes_time_in_proportion_to_the_text(unit: str) -> None:
         text = "Word " + (unit * (length // len(unit) + 1))[:length]
         text = text[5:] if unit.startswith("<") else text
         started = time.perf_counter()
-        try:
+        with contextlib.suppress(PasteEmpty):
             paste(text)
-        except PasteEmpty:
-            pass
         return time.perf_counter() - started
 
-    assert seconds(120_000) < max(8 * seconds(30_000), 0.5)
-    assert LIMIT == 2_000_000
+    assert seconds(100_000) < max(8 * seconds(25_000), 0.5)

@@ -1,6 +1,7 @@
 """A segment is proposed where the words of a story say so, and the words are shown."""
 
 import json
+import sys
 from collections import Counter
 from pathlib import Path
 
@@ -16,6 +17,9 @@ FLOORS = {"e-commerce": (0.85, 0.9), "ai": (0.85, 0.95), "luxury": (0.95, 0.7)}
 """Precision and recall over the 70 items of the seeds, a little below what is reached."""
 
 
+EC = ["e-commerce"]
+
+
 def story(title: str, body: str = "") -> Item:
     return Item("x", title, body)
 
@@ -28,14 +32,14 @@ def segments(item: Item) -> list[str]:
     ("title", "body", "expected"),
     [
         ("A chatbot for the night shift", "It answers at once.", ["ai"]),
-        ("Night shift", "A machine learning model sorts the letters; the neural network is small.", ["ai"]),
+        ("Night shift", "Machine learning sorts letters; the neural network is small.", ["ai"]),
         ("Online shopping slows down", "", ["e-commerce"]),
         ("A haute couture house opens", "", ["luxury"]),
-        ("Luxury goes online", "The e-commerce shop of a couture house.", ["luxury", "e-commerce"]),
+        ("Luxury online", "A couture house bets on e-commerce. E-commerce grows.", ["luxury"] + EC),
         ("Rain on Monday", "It said again that the rain would stay until the evening.", []),
         ("A bakery opens", "Its owner used a chatbot once.", []),  # one mention in passing
         ("A bridge is closed", "Amazon, Alibaba, Temu and Shein have offices nearby.", []),
-        ("Said the maid", "They paid and said it again; an air of aid.", []),  # "ai" is in all of these
+        ("Said the maid", "They paid and said it again; an air of aid.", []),  # all hold "ai"
         ("Main street retails nothing", "Sellersville is a town.", []),  # words end where they end
         ("人工智能进入小店", "", ["ai"]),
         ("A list of addresses", "See https://luxury.example/e-commerce/chatbot and so on.", []),
@@ -82,7 +86,7 @@ def test_the_seeds_are_judged_nearly_as_a_person_does(shared: Path) -> None:
 
     for segment, (precision, recall) in FLOORS.items():
         reached = right[segment] / proposed[segment], right[segment] / wanted[segment]
-        print(f"{segment}: precision {reached[0]:.2f}, recall {reached[1]:.2f} of {wanted[segment]}")
-        assert reached >= (precision, recall) or min(reached) >= min(precision, recall), segment
-        assert reached[0] >= precision, segment
-        assert reached[1] >= recall, segment
+        said = f"{segment}: precision {reached[0]:.2f}, recall {reached[1]:.2f}"
+        sys.stdout.write(f"{said} of {wanted[segment]}\n")
+        assert reached[0] >= precision, said
+        assert reached[1] >= recall, said

@@ -176,7 +176,9 @@ def test_a_subject_falls_back_to_its_default() -> None:
 def test_acceptance_19_a_body_of_60_kb_and_60_points_takes_microseconds(words: str) -> None:
     """The budget is 25 µs; twice that fails, since machines differ."""
     filler = (words * 40)[: 900 if words.isascii() else 330]
-    points = "".join(f'<a href="https://n.example.org/c/{TOKEN}/{n}">{filler}</a>' for n in range(58))
+    points = "".join(
+        f'<a href="https://n.example.org/c/{TOKEN}/{n}">{filler}</a>' for n in range(58)
+    )
     splicer = Splicer(edition("", fields.mark("{{ first_name|you }}") + points + TOKEN))
     assert 55_000 < len(splicer.html(ADA).encode()) < 66_000
 

@@ -133,7 +133,7 @@ def test_what_could_mean_a_second_recipient_or_none_is_refused(text: str) -> Non
         ("  ada@example.org ", "ada@example.org", "ada@example.org"),
         ("ada@bücher.example", "ada@xn--bcher-kva.example", "ada@xn--bcher-kva.example"),
         ("ada@BÜCHER.example", "ada@xn--bcher-kva.example", "ada@xn--bcher-kva.example"),
-        ("ada@ｅｘａｍｐｌｅ.org", "ada@example.org", "ada@example.org"),
+        ("ada@ｅｘａｍｐｌｅ.org", "ada@example.org", "ada@example.org"),  # full width, as typed
         ("ada+news@example.org", "ada+news@example.org", "ada+news@example.org"),
         ("邮箱@example.org", "邮箱@example.org", "邮箱@example.org"),
     ],

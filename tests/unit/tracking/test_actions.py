@@ -144,18 +144,24 @@ def test_a_click_before_its_acceptance_was_recorded_is_judged_again(database: Da
     }
 
 
-def test_one_network_that_reads_for_a_whole_domain_is_a_machine(database: Database) -> None:
-    cast = tuple(Person(f"Reader{n}", ("ai",), domain="bank.example") for n in range(4))
+@pytest.mark.parametrize(
+    ("pause", "domain", "verdict"),
+    [(2, "bank.example", "machine"), (9, "bank.example", "unsure"), (2, "gmail.com", "person")],
+)
+def test_one_network_that_reads_for_a_whole_domain_is_doubted(
+    database: Database, pause: float, domain: str, verdict: str
+) -> None:
+    cast = tuple(Person(f"Reader{n}", ("ai",), domain=domain) for n in range(5))
     scene = sent(database, cast)
 
     crowd = scene.load(
         *(
-            scene.hit(one.name, "models", after=60 + n * 2, network="net")
+            scene.hit(one.name, "models", after=60 + n * pause, network="net")
             for n, one in enumerate(cast)
         )
     )
 
-    assert verdicts(crowd) == ["machine"] * 4
+    assert verdicts(crowd) == [verdict] * 5
 
 
 def test_readers_of_one_office_over_an_hour_are_people(database: Database) -> None:

@@ -1,0 +1,1 @@
+"""Pages for readers: what a link in a letter leads to, and the archive."""

@@ -1,0 +1,68 @@
+"""What readers and mail programs post: small forms, in either encoding, from anybody."""
+
+from collections.abc import AsyncIterator
+from dataclasses import dataclass
+
+from fastapi import Request
+from python_multipart.exceptions import FormParserError
+from starlette.formparsers import FormParser, MultiPartException, MultiPartParser
+
+LIMIT = 8_192  # bytes; ours are some hundred
+_FIELDS = 100
+
+
+class _TooLong(Exception):  # noqa: N818
+    """More came than any form of ours holds."""
+
+
+@dataclass(frozen=True, slots=True)
+class Form:
+    """The fields that came, in order; no files."""
+
+    fields: tuple[tuple[str, str], ...] = ()
+
+    def one(self, name: str) -> str:
+        """The last value of a field, or ""."""
+        return next((value for key, value in reversed(self.fields) if key == name), "")
+
+    def all(self, name: str) -> tuple[str, ...]:
+        """Every value of a field."""
+        return tuple(value for key, value in self.fields if key == name)
+
+    @property
+    def is_one_click(self) -> bool:
+        """Whether a mail program asks to unsubscribe its owner (RFC 8058, section 3.2)."""
+        return self.one("List-Unsubscribe") == "One-Click"
+
+
+async def posted(request: Request) -> Form:
+    """The form in the request; an empty one for anything that is none. A dependency.
+
+    RFC 8058 lets a mail program choose between multipart/form-data and
+    application/x-www-form-urlencoded; one that names neither is taken to mean the latter.
+    """
+    kind = request.headers.get("content-type", "").partition(";")[0].strip().lower()
+    body = _limited(request)
+    try:
+        if kind == "multipart/form-data":
+            parser = MultiPartParser(
+                request.headers, body, max_files=0, max_fields=_FIELDS, max_part_size=LIMIT
+            )
+            read = await parser.parse()
+        elif kind in {"", "application/x-www-form-urlencoded"}:
+            read = await FormParser(request.headers, body).parse()
+        else:
+            return Form()
+    except (_TooLong, MultiPartException, FormParserError, UnicodeDecodeError, KeyError):
+        return Form()
+    fields = [(name, value) for name, value in read.multi_items() if isinstance(value, str)]
+    return Form(tuple(fields[:_FIELDS]))
+
+
+async def _limited(request: Request) -> AsyncIterator[bytes]:
+    length = 0
+    async for part in request.stream():
+        length += len(part)
+        if length > LIMIT:
+            raise _TooLong
+        yield part

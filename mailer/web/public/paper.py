@@ -1,0 +1,75 @@
+"""How readers' pages are made: no script, one small style sheet, headers that give nothing away."""
+
+import base64
+import hashlib
+from http import HTTPStatus
+from typing import TYPE_CHECKING, Any
+
+from fastapi.responses import HTMLResponse
+
+from mailer.web.pages import FOLDER, Pages
+
+if TYPE_CHECKING:
+    from mailer.app import App
+
+STYLE = (FOLDER / "web" / "public" / "public.css").read_text(encoding="utf-8").strip()
+"""Inlined: a page is one request, and its hash is the only style the policy lets in."""
+
+_HASH = base64.b64encode(hashlib.sha256(STYLE.encode()).digest()).decode()
+PAGE_POLICY = (
+    f"default-src 'none'; style-src 'sha256-{_HASH}'; img-src 'self'; form-action 'self'; "
+    "base-uri 'none'; frame-ancestors 'none'"
+)
+LETTER_POLICY = (
+    # a letter's links open in a new tab, which the sandbox would else hold back
+    "sandbox allow-popups allow-popups-to-escape-sandbox allow-top-navigation; default-src 'none'; "
+    "img-src https: data:; style-src 'unsafe-inline'; base-uri 'none'; form-action 'none'; "
+    "frame-ancestors 'none'"
+)
+NO_STORE = "no-store"
+PRIVATE = {
+    "Referrer-Policy": "no-referrer",  # the address of the page is a token
+    "X-Content-Type-Options": "nosniff",
+    "X-Robots-Tag": "noindex, nofollow",
+    "Cache-Control": NO_STORE,
+}
+OPEN = {
+    "Referrer-Policy": "no-referrer",
+    "X-Content-Type-Options": "nosniff",
+    "Cache-Control": "public, max-age=300",
+}
+
+
+class Paper:
+    """Makes the pages of one installation."""
+
+    def __init__(self, app: "App") -> None:
+        self._pages = Pages.of(app)
+
+    def page(self, name: str, status: int = HTTPStatus.OK, **values: Any) -> HTMLResponse:
+        """A page that belongs to one reader, or to nobody: never kept, never indexed."""
+        return self._made(name, status, PRIVATE, values)
+
+    def public(self, name: str, **values: Any) -> HTMLResponse:
+        """A page for everybody."""
+        return self._made(name, HTTPStatus.OK, OPEN, values)
+
+    def letter(self, html: str, *, public: bool) -> HTMLResponse:
+        """A letter as a page: its own styles, pictures, links, and nothing else."""
+        headers = {**(OPEN if public else PRIVATE), "Content-Security-Policy": LETTER_POLICY}
+        return HTMLResponse(html, headers=headers)
+
+    def nothing(self) -> HTMLResponse:
+        """There is no such page: the same for a token forged, cut, unknown, or of somebody erased."""
+        return self.page("nothing.html", HTTPStatus.NOT_FOUND)
+
+    def senseless(self) -> HTMLResponse:
+        """A form came back without what we put into it; nothing was changed."""
+        return self.page("senseless.html", HTTPStatus.BAD_REQUEST)
+
+    def _made(
+        self, name: str, status: int, headers: dict[str, str], values: dict[str, Any]
+    ) -> HTMLResponse:
+        html = self._pages.fragment(f"public/{name}", style=STYLE, **values)
+        policy = {"Content-Security-Policy": PAGE_POLICY}
+        return HTMLResponse(html, status_code=status, headers={**headers, **policy})
