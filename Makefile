@@ -14,7 +14,7 @@ demo:  ## the main job, start to end, on this machine, with nothing to install
 setup:  ## .venv with everything: to run, to test, to lint
 	@.ci/setup requirements.lock
 
-test: setup  ## all tests, with the servers they talk to
+test: assets  ## all tests, with the servers they talk to
 	@.ci/servers
 	$(BIN)/python -m pytest -n auto --maxprocesses=4 --dist loadfile $(PYTEST)
 
@@ -46,5 +46,8 @@ lock: .tools/bin/uv  ## newest versions that pyproject.toml allows, with their h
 .tools/bin/uv:
 	python3 -m pip install --quiet --target .tools uv
 
-assets: setup  ## browser files and test oracles from npm, where package-lock.json names some
-	@test ! -e package-lock.json || PATH="$(CURDIR)/$(BIN):$$PATH" $(BIN)/npm ci --ignore-scripts --no-audit --no-fund
+assets: setup node_modules/.package-lock.json  ## test oracles from npm, as package-lock.json has them
+
+node_modules/.package-lock.json: package-lock.json
+	PATH="$(CURDIR)/$(BIN):$$PATH" $(BIN)/npm ci --ignore-scripts --no-audit --no-fund --loglevel=error
+	@touch $@

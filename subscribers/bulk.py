@@ -41,10 +41,12 @@ def add_confirmed(  # consent needs all
     rest = iter(people)
     added = 0
     while chunk := tuple(islice(rest, CHUNK)):
-        once = tuple({person.address.key: person for person in reversed(chunk)}.values())
+        once: dict[str, NewPerson] = {}
+        for person in chunk:
+            once.setdefault(person.address.key, person)
         outcomes = store(
             session,
-            once,
+            tuple(once.values()),
             policy=Policy.SKIP,
             now=now,
             key=key,

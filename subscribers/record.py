@@ -38,11 +38,12 @@ def insert_new(
     if not rows:
         return ()
     columns, statement = table.__table__.c, inserting(session, table)
+    parameters: list[dict[str, object]] | None = None
     if isinstance(statement, sqlite.Insert):
         parameters = [{**row, **same} for row in rows]
         statement = statement.on_conflict_do_nothing()
     else:
-        names, parameters = tuple(rows[0]), []
+        names = tuple(rows[0])
         arrays = [literal([row[name] for row in rows], ARRAY(columns[name].type)) for name in names]
         each = func.unnest(*arrays).table_valued(*names).render_derived()
         constants = [literal(value, columns[name].type) for name, value in same.items()]

@@ -4,6 +4,7 @@ import os
 import sys
 from typing import Annotated
 
+import structlog
 import typer
 
 from mailer import __version__
@@ -57,6 +58,11 @@ def main() -> None:
         err.print(f"[red]{type(refusal).__name__}[/red]: ", end="")
         err.print(str(refusal), markup=False)
         sys.exit(exit_code(refusal))
+    except Exception as bug:
+        structlog.get_logger().debug("bug", exc_info=bug)
+        err.print(f"[red]Dibao has a bug[/red] ({type(bug).__name__}). ", end="")
+        err.print("Nothing that was stored is lost. DIBAO_LOG_LEVEL=debug shows where it is.")
+        sys.exit(1)
     except KeyboardInterrupt:
         err.print("Interrupted; what was done is kept.")
         sys.exit(130)

@@ -1,16 +1,23 @@
 """`dibao campaign`: what goes to whom, and when."""
 
+import time
 from datetime import datetime
 from typing import Annotated
 from zoneinfo import ZoneInfo
 
 import typer
-from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
+from rich.progress import (
+    BarColumn,
+    MofNCompleteColumn,
+    Progress,
+    TextColumn,
+    TimeRemainingColumn,
+)
 
 from mailer.app import App
 from mailer.campaigns import actions, queries
 from mailer.campaigns.campaign import Campaign, CampaignId, Mode, State, Tracking
-from mailer.cli.terminal import application, emit, err, out, table
+from mailer.cli.terminal import application, emit, err, out, plain, table
 from mailer.content import queries as content
 from mailer.delivery import queries as delivery
 from mailer.kit.errors import Invalid
@@ -55,7 +62,7 @@ def create(
             sender=house.sender,
             now=house.now(),
             mode=Mode.PER_SEGMENT if per_segment else Mode.MERGED,
-            tracking=_tracking(tracking),
+            tracking=_tracking(tracking) & _tracking(house.settings.tracking),
         )
         drafted = [queries.campaign(session, number) for number in numbers]
     emit(drafted, as_json=as_json, show=lambda: _show_list(drafted))
@@ -156,7 +163,7 @@ def verify(number: Number, as_json: Json = False) -> None:
             out.print(f"[red]breach[/red]: {breach}")
         out.print("The sum holds." if found.holds else "[red]The sum does not hold.[/red]")
 
-    emit(found, as_json=as_json, show=show)
+    emit({"holds": found.holds, **plain(found)}, as_json=as_json, show=show)
     if not found.holds:
         raise typer.Exit(1)
 
@@ -214,9 +221,8 @@ def _said(house: App, number: int, *, as_json: bool) -> None:
 
 
 def _watch(house: App, number: CampaignId) -> None:
-    columns = (TextColumn("{task.description}"), BarColumn(), TextColumn("{task.completed:,.0f}"))
-    bar = Progress(*columns, TextColumn("of {task.total:,.0f}"), TimeRemainingColumn(), console=err)
-    with bar:
+    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn())
+    with Progress(*columns, TimeRemainingColumn(), console=err) as bar:
         line = bar.add_task("preparing", total=None)
         while True:
             with house.database.reading() as session:
@@ -230,7 +236,7 @@ def _watch(house: App, number: CampaignId) -> None:
             )
             if campaign.is_over or campaign.state in {State.PAUSED, State.DRAFT, State.MISSED}:
                 return
-            house.pause(POLL)
+            time.sleep(POLL)
 
 
 def _show_list(campaigns: list[Campaign]) -> None:

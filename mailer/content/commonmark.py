@@ -3,7 +3,7 @@
 import re
 
 _INLINE = re.compile(r"[\\`*\[\]<]|(?<![^\W_])_|_(?![^\W_])|&(?=[#\w])|~(?=~)|(?<=~)~")
-_START = re.compile(r"#{1,6}(?=\s|$)|[-+](?=\s|$)|>|=+$|-+$|~")
+_START = re.compile(r"#{1,6}(?=\s|$)|[-+](?=\s|$)|>|=+$|-[-\s]*$|~")
 _ORDINAL = re.compile(r"(\d{1,9})([.)])(?=\s|$)")
 _LINK = re.compile(r"https?://[!-;=?-~]*[\w/]|(?<![\w.+-])[\w.+-]+@[\w-]+(?:\.[\w-]+)+", re.ASCII)
 _SHOWN_OTHERWISE = re.compile(r"[%\\`\[\]^|{}\"]|xn--", re.IGNORECASE)

@@ -218,9 +218,8 @@ def _put(
 ) -> None:
     if not value:
         return
-    for part in value if isinstance(value, tuple) else (value,):
-        if wrong := broken(name, part):
-            faults.append(Fault(line, wrong))
+    parts = value if isinstance(value, tuple) else (value,)
+    faults += [Fault(line, wrong) for part in parts if (wrong := broken(name, part))]
     if name in given:
         faults.append(Fault(line, f"`{name}` is given as a key and in the text; keep one"))
     values[name] = value

@@ -7,43 +7,13 @@ from html.parser import HTMLParser
 from mailer.content import commonmark
 from mailer.content import paste_words as words
 from mailer.content.document_rules import broken
-from mailer.content.paste_lines import Form, Line, formed
+from mailer.content.paste_lines import Form, Line, formed, headed
 
-_BLOCKS = frozenset(
-    [
-        "html",
-        "body",
-        "header",
-        "footer",
-        "main",
-        "section",
-        "article",
-        "aside",
-        "nav",
-        "div",
-        "center",
-        "p",
-        "pre",
-        "br",
-        "hr",
-        "blockquote",
-        "ul",
-        "ol",
-        "li",
-        "table",
-        "tr",
-        "td",
-        "th",
-        "figure",
-        "figcaption",
-        "h1",
-        "h2",
-        "h3",
-        "h4",
-        "h5",
-        "h6",
-    ]
-)
+_BLOCKS = {
+    *("html", "body", "header", "footer", "main", "section", "article", "aside", "nav", "div"),
+    *("center", "p", "pre", "br", "hr", "blockquote", "ul", "ol", "li", "table", "tr", "td", "th"),
+    *("figure", "figcaption", "h1", "h2", "h3", "h4", "h5", "h6"),
+}
 _SILENT = {"script", "style", "head", "template", "svg", "noscript"}
 _TAG = re.compile(
     r"<(?:html|body|h[1-6]|p|div|li|a|br|table|img|ul)\b[^<>]{0,2000}>", re.IGNORECASE
@@ -146,10 +116,7 @@ def _line(line: Line, pieces: list[tuple[str, str]], level: int, mark: int) -> L
     urls = [_href(href) for text, href in pieces if text.strip() and _href(href)]
     markdown = _markdown(pieces)
     if level:
-        found = formed(line)
-        numbered = found.form is Form.NUMBERED
-        form = Form.NUMBERED if numbered else Form.HEADLINE
-        return replace(found, form=form, level=level, urls=tuple(urls[:1]))
+        return replace(headed(line, level), urls=tuple(urls[:1]))
     if mark:
         form = Form.BULLET if mark < 0 else Form.NUMBERED
         return replace(line, form=form, rest=line.text, ordinal=max(mark, 0), markdown=markdown)

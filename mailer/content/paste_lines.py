@@ -63,7 +63,21 @@ class Line:
 
 def lines_of(text: str) -> list[Line]:
     """The lines of a text that hold something, each with the form it has."""
-    return [formed(line) for line in _rejoined(_unwrapped(list(_raw(text))))]
+    lines = _rejoined(_unwrapped(list(_raw(text))))
+    marked = [words.MARKDOWN.match(line.text) for line in lines]
+    if sum(map(bool, marked)) < 2:  # a lone one may be "# 1" or a hash tag
+        return [formed(line) for line in lines]
+    return [
+        headed(replace(line, text=found[2]), len(found[1])) if found else formed(line)
+        for line, found in zip(lines, marked, strict=True)
+    ]
+
+
+def headed(line: Line, level: int) -> Line:
+    """A line the input marked as a heading."""
+    found = formed(line)
+    form = Form.NUMBERED if found.form is Form.NUMBERED else Form.HEADLINE
+    return replace(found, form=form, level=level)
 
 
 def formed(line: Line) -> Line:
@@ -230,5 +244,6 @@ _FIXED: tuple[tuple[Form, Callable[[str], bool]], ...] = (
     (Form.POINTER, lambda text: bool(words.POINTER.fullmatch(text))),
     (Form.DATE, lambda text: bool(words.DATE.fullmatch(text))),
     (Form.CAPTION, lambda text: len(text) < 160 and bool(words.CAPTION.match(text))),
+    (Form.CAPTION, lambda text: bool(words.FILE_NAME.fullmatch(text))),
     (Form.CALL, lambda text: len(text) < 240 and bool(words.CALL.search(text))),
 )

@@ -10,32 +10,30 @@ _I = re.IGNORECASE
 
 INVISIBLE = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029\ud800-\udfff]")
 
-CHROME = frozenset(
-    """
-    top of page; bottom of page; back to top; skip to content; skip to main content; main content;
-    comments; comment; no comments; leave a comment; write a comment; add a comment; reply; like;
-    share; share this; share this post; share this article; share on facebook; share on twitter;
-    share on linkedin; tweet; pin it; print; print this; email this; copy link; save; bookmark;
-    view in browser; view this email in your browser; view online; read online; unsubscribe;
-    manage preferences; update your preferences; forward to a friend; advertisement; sponsored;
-    menu; home; search; log in; login; sign in; sign up; subscribe; subscribe now; follow us;
-    loading; loading...; previous; next; previous post; next post; related posts; recent posts;
-    see all; post not marked as liked; all posts; table of contents; accept cookies
-    """.replace("\n", " ")
-    .replace("  ", " ")
-    .strip()
-    .split("; ")
-) - {""}
-CHROME = frozenset(word.strip() for word in CHROME)
+CHROME = {
+    *("top of page", "bottom of page", "back to top", "skip to content", "skip to main content"),
+    *("comments", "comment", "no comments", "leave a comment", "write a comment", "add a comment"),
+    *("reply", "like", "share", "share this", "share this post", "share this article", "tweet"),
+    *("share on facebook", "share on twitter", "share on linkedin", "pin it", "print", "save"),
+    *("print this", "email this", "copy link", "bookmark", "read online", "view online"),
+    *("view in browser", "view this email in your browser", "unsubscribe", "manage preferences"),
+    *("update your preferences", "forward to a friend", "advertisement", "sponsored", "menu"),
+    *("home", "search", "log in", "login", "sign in", "sign up", "subscribe", "subscribe now"),
+    *("follow us", "loading", "previous", "next", "previous post", "next post", "see all"),
+    *("related posts", "recent posts", "all posts", "table of contents", "accept cookies"),
+    "post not marked as liked",
+}
 CHROME_SHAPE = re.compile(
     r"\d+ (?:min(?:ute)?s? read|views?|likes?|comments?|shares?)|(?:©|\(c\)|copyright\b).{0,50}", _I
 )
 
 BYLINE = re.compile(
     r"(?:(?:Writer|Author)['’]s (?:picture|photo|avatar|image)\s*(\S.{0,60})"  # noqa: RUF001
-    r"|(?:By|Written by|Words by)[: ]\s*([A-Z][\w.'’-]*(?: (?:(?:and|&|of|de|van|von) )?[A-Z][\w.'’-]*){0,4}))$"  # noqa: RUF001
+    r"|(?:By|Written by|Words by)[: ]\s*"
+    r"([A-Z][\w.'’-]*(?: (?:(?:and|&|of|de|van|von) )?[A-Z][\w.'’-]*){0,4}))$"  # noqa: RUF001
 )
 NUMBERED = re.compile(r"(?:(\d{1,3})\s*(?:[.)、．](?!\d)|:(?=\s))|#(\d{1,3})[.:)]?(?=\s))\s*(\S.*)")  # noqa: RUF001
+MARKDOWN = re.compile(r"(#{1,6})\s+(\S.*?)\s*#*$")
 MARKED = re.compile(r"\d{1,3}[.)、]|[-*•‣◦▪●]\s")
 BULLET = re.compile(r"(?:[-*•‣◦·▪▫●○■□➤►▶→✓✔☑❖](?:\s+|(?<=[•●▪■➤►✓✔]))|[–—]\s+)(\S.*)")  # noqa: RUF001
 _PICTURE = (
@@ -48,10 +46,10 @@ EMOJI = re.compile(
 WORD = re.compile(r"[^\W_][\w'’&.-]*")  # noqa: RUF001
 WIDE = re.compile(r"[\u2e80-\u9fff\uac00-\ud7af\uf900-\ufaff\uff00-\uffef]")
 CAMEL = re.compile(r"[a-z]{1,2}[A-Z]")  # iPhone, eBay
-SMALL = frozenset(
-    ["about", "after", "amid", "from", "into", "near", "onto", "over", "than", "that", "this"]
-    + ["upon", "will", "with"]
-)
+SMALL = {
+    *("about", "after", "amid", "from", "into", "near", "onto", "over", "than", "that", "this"),
+    *("upon", "will", "with"),
+}
 
 CONTINUED = re.compile(r"[.,;:!?)\]”’%](?:\s+\S|$)")  # noqa: RUF001
 ABBREVIATED = re.compile(
@@ -91,7 +89,8 @@ CALL = re.compile(
 )
 CAPTION = re.compile(
     r"[(\[]?(?:(?:image|photo|picture|cover|video|screenshot|graphic|illustration)s?"
-    r"(?: (?:credits?|source|courtesy))?(?::|：| (?:by|via|courtesy of|from):?) ?|credits?: |caption: )\S",  # noqa: RUF001
+    r"(?: (?:credits?|source|courtesy))?(?::|：| (?:by|via|courtesy of|from):?) ?"  # noqa: RUF001
+    r"|credits?: |caption: )\S",
     _I,
 )
 FILE_NAME = re.compile(r"[\w-]{1,80}\.(?:jpe?g|png|gif|webp|svg)", _I)
@@ -110,21 +109,21 @@ DATE = re.compile(
 )
 DIGEST = re.compile(
     r"\b(?:digest|round-?up|newsletter|weekly|monthly|daily|bulletin|briefing|brief|edition|recap"
-    r"|issue|dispatch|gazette|latest|this week|updates?|keeping up|what's new|highlights)\b|#\d",
+    r"|issue|dispatch|gazette|latest|this week|updates?|highlights)\b|#\d",
     _I,
 )
 GREETING = re.compile(
     r"(?:hi|hey|hello|hiya|dear|welcome|greetings|good (?:day|morning|afternoon|evening))\b"
-    r"|.{0,80}\b(?:this (?:week|month|issue|edition)['’]?s?|in this (?:issue|edition)|welcome (?:back|again|to)"  # noqa: RUF001
-    r"|here (?:is|are) (?:the|our|your|what))\b",
+    r"|.{0,80}\b(?:this (?:week|month|issue|edition)['’]?s?|in this (?:issue|edition)"  # noqa: RUF001
+    r"|welcome (?:back|again|to)|here (?:is|are) (?:the|our|your|what))\b",
     _I,
 )
 NAMED = re.compile(
-    r"\b(?i:edition|issue|instal?lment|welcome(?: back)?(?: again)?) (?:of|to) (?:our |the |another )?"
-    r"((?:[A-Z][\w’'-]*|&)(?: (?:[A-Z][\w’'-]*|&|of|the|and|in)){0,6})"  # noqa: RUF001
+    r"\b(?i:edition|issue|instal?lment|welcome(?: back)?(?: again)?) (?:of|to) "
+    r"(?:our |the |another )?((?:[A-Z][\w’'-]*|&)(?: (?:[A-Z][\w’'-]*|&|of|the|and|in)){0,6})"  # noqa: RUF001
 )
 NUMBER = re.compile(r"(?:#|\b(?:issue|edition|vol\.?|no\.?) ?#?)(\d{1,5})\b", _I)
 ISSUE_NUMBER = re.compile(r"(?:issue|edition|volume|vol\.?|no\.?)? ?(?:#|no\.? )?(\d{1,5})", _I)
-MAIL = re.compile(r"[\w.+-]+@[\w-]+(?:\.[\w-]+)+")
+MAIL = re.compile(r"(?<![\w.+-])[\w.+-]+@[\w-]+(?:\.[\w-]+)+")
 CONTACT = re.compile(r"\b(?:contact|e-?mail|write|reach|reply|get in touch|questions)\b", _I)
 QUOTATION = re.compile(r"[“\"「](?:[^”\"」\s]+\s+){4}")

@@ -384,6 +384,7 @@ class SmtpRelay:
             connection.abort()
         await asyncio.sleep(0)
         await asyncio.sleep(0)
+        self._dialling = 0  # those that were called off before they began
 
     def _on_bug(self, loop: asyncio.AbstractEventLoop, context: dict[str, Any]) -> None:
         """An exception nobody caught: broken sockets are ordinary, the rest is ours to see."""

@@ -164,7 +164,7 @@ def _mailbox(field: str, name: str, address: bytes) -> bytes:
     else:
         phrase = b'"%b"' % name.replace("\\", "\\\\").replace('"', '\\"').encode()
     last = len(phrase) - phrase.rfind(b"\n") - 1 + (0 if b"\n" in phrase else used)
-    gap = b" " if last + len(address) + 3 <= _FOLD else b"\r\n "
+    gap = b" " if last + len(address) + 3 <= _WORD + 1 else b"\r\n "  # encoded: 76 at most
     return phrase + gap + b"<%b>" % address
 
 

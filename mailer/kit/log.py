@@ -29,3 +29,4 @@ def configure(form: str, level: str) -> None:
         cache_logger_on_first_use=False,
     )
     logging.basicConfig(stream=sys.stderr, level=logging.WARNING, force=True)
+    logging.getLogger("kombu.connection").setLevel(logging.ERROR)  # memory:// has no host name

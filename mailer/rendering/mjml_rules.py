@@ -37,7 +37,7 @@ ATTRIBUTES: Final = {
         "mj-body": "width background-color css-class",
         "mj-wrapper": f"{_BOX} {_BORDER} {_GROUND} full-width text-align",
         "mj-section": f"{_BOX} {_BORDER} {_GROUND} full-width text-align direction",
-        "mj-column": f"{_BOX} {_BORDER} background-color width vertical-align"
+        "mj-column": f"{_BOX} {_BORDER} background-color width vertical-align direction"
         " inner-background-color",
         "mj-text": _BLOCK,
         "mj-button": f"{_BLOCK} {_BORDER} background-color href inner-padding rel target title"

@@ -20,7 +20,7 @@ from mailer.content.issue import (
 )
 from mailer.rendering import fields
 from mailer.rendering.ink import Ink, Spot
-from mailer.rendering.links import CLICKS, checked
+from mailer.rendering.links import CLICKS
 
 Data = dict[str, Any]
 _WIDE_FROM = 500  # CSS pixels; a picture not known to be this wide stays beside its text
@@ -81,6 +81,7 @@ def drawn(frame: Frame, ink: Ink) -> Data:
         "ctas": [
             _link(link, ink, replace(here, place="call to action", slot="cta"))
             for link in issue.ctas or publication.ctas
+            if link.url  # like a picture without a file: its place is known, nothing to press yet
         ],
         "rating": _rating(frame, ink, here),
         "comments": _comments(frame, ink, here),
@@ -208,7 +209,9 @@ def _item(item: Item, frame: Frame, ink: Ink, *, number: int, wide: bool, level:
             frame.say("reported", name=item.first_reported_by) if item.first_reported_by else ""
         ),
         "related": [_link(link, ink, replace(spot, slot="related")) for link in item.related],
-        "cta": _link(item.cta, ink, replace(spot, slot="cta")) if item.cta else None,
+        "cta": _link(item.cta, ink, replace(spot, slot="cta"))
+        if item.cta and item.cta.url
+        else None,
         "correction": ink.line(item.correction, spot),
         "feedback": _feedback(item, frame, ink, spot),
         "items": _nested(item, frame, ink, level),
@@ -275,7 +278,7 @@ def _link(link: Link, ink: Ink, spot: Spot) -> Data:
     return {
         "emoji": ink.words(link.emoji),
         "text": ink.words(link.text or link.url),
-        "href": ink.link(link.url, link.text, spot),
+        "href": ink.link(link.url, link.text, spot) if link.url else "",
     }
 
 
@@ -342,8 +345,3 @@ def _joined(names: Sequence[str], wording: Mapping[str, Any]) -> str:
     if len(names) < 2:
         return "".join(names)
     return str(wording["comma"]).join(names[:-1]) + str(wording["and"]) + names[-1]
-
-
-def first_place_of(url: str) -> str:
-    """The address of a public page, checked. Raises RenderingRefused."""
-    return checked(url, "public address").rstrip("/")

@@ -24,7 +24,7 @@ DEEPEST: Final = 64  # tags, quotes or lists inside one another
 _ALLOWED = "a b blockquote br code em h1 h2 h3 h4 h5 h6 hr i li ol p pre s strong sub sup ul"
 _TAGS = frozenset(_ALLOWED.split())
 _ATTRIBUTES = {"a": {"href", "title"}, "ol": {"start"}}
-_LANGUAGE_CLASS = re.compile(r' (?:class|title)="[^"]*"')
+_UNWANTED_ATTRIBUTES = re.compile(r' (?:class|title)="[^"]*"')
 _TAG = re.compile(r'(<(?:"[^"]*"|[^">])*>)')
 _HREF = re.compile(r'<a href="([^"]*)"')
 _TAG_NAME = re.compile(r"</?([a-z0-9]+)")
@@ -105,7 +105,7 @@ def dressed(
         if number % 2 == 0:
             out.append(typeset.passage(part, language) if part else "")
             continue
-        tag = re.sub(r"^(</?)h[1-6]", rf"\g<1>h{level}", _LANGUAGE_CLASS.sub("", part))
+        tag = re.sub(r"^(</?)h[1-6]", rf"\g<1>h{level}", _UNWANTED_ATTRIBUTES.sub("", part))
         if link := _HREF.match(part):
             words = re.sub("<[^>]*>", "", "".join(parts[number + 1 :]).partition("</a>")[0])
             target = escape(href(unescape(link[1]), unescape(words)))

@@ -11,7 +11,7 @@ from mailer.content.issue import Issue, Publication
 from mailer.rendering import encode, fields, outline, theme, typeset
 from mailer.rendering.edition import REFUSE_BYTES, Edition, RenderingRefused
 from mailer.rendering.ink import HtmlInk, TextInk, refusing
-from mailer.rendering.links import Links
+from mailer.rendering.links import Links, checked
 from mailer.rendering.mjml import compile_mjml
 from mailer.rendering.slots import Kind, Slots
 
@@ -60,7 +60,7 @@ class _Rendering:
             publication,
             followed,
             tracking,
-            outline.first_place_of(public_url),
+            checked(public_url, "public address").rstrip("/"),
             self.theme.wording(cut.language),
         )
         self.links = Links(self.frame.public_url, tracking)

@@ -8,7 +8,8 @@ from sqlalchemy import insert
 from sqlalchemy.orm import Session
 
 from mailer.campaigns import actions as campaigns
-from mailer.campaigns.campaign import CampaignId, EditionId
+from mailer.campaigns import queries as campaign_queries
+from mailer.campaigns.campaign import Campaign, CampaignId, EditionId
 from mailer.campaigns.models import CampaignRow
 from mailer.content.models import IssueRow
 from mailer.delivery import audience, queries
@@ -178,3 +179,8 @@ def dispatcher(
         database, Letterhead(Keyring.of("only for tests"), "https://gazette.example")
     )
     return Dispatcher(database, relay, journal, composers=composers, worker=worker, terms=terms)
+
+
+def stored(session: Session, number: CampaignId) -> Campaign:
+    """The campaign as it stands."""
+    return campaign_queries.campaign(session, number)

@@ -77,6 +77,7 @@ def full(folder: Path, *, port: int, database: str, broker: str, **more: str) ->
 
 def write_people(path: Path, people: Iterable[tuple[str, str, str]]) -> Path:
     """A CSV of (address, name, segments separated by spaces)."""
+    path.parent.mkdir(parents=True, exist_ok=True)
     with path.open("w", encoding="utf-8", newline="") as file:
         writer = csv.writer(file)
         writer.writerow(("email", "name", "segments"))

@@ -2,7 +2,6 @@
 
 import re
 import signal
-import socket
 from collections import defaultdict
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
@@ -14,17 +13,33 @@ import pytest
 from mailer.demo.people import people
 from mailer.inbox.server import Inbox
 from mailer.inbox.store import Store
+from tests.servers import free_port
 from tests.functional.house import House, embedded, full, write_people
 
 PEOPLE = 210
+ISSUE = "2026-47-couriers-and-carts"
 TOKEN = re.compile(rb"[a-z2-7]{24}")
 
 
+@pytest.fixture(scope="module")
+def small(tmp_path_factory: pytest.TempPathFactory) -> House:
+    """An installation in one process that has sent its campaign."""
+    house = prepared(embedded(tmp_path_factory.mktemp("embedded"), port=free_port()))
+    drafted = house.json("campaign", "create", ISSUE)
+    house.json("campaign", "send", str(drafted[0]["id"]))
+    return house
+
+
 @pytest.fixture
-def port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
+def large(tmp_path: Path, postgres_url: str, redis_url: str) -> House:
+    """An installation on PostgreSQL and Redis whose two workers have sent its campaign."""
+    port = free_port()
+    house = prepared(full(tmp_path, port=port, database=postgres_url, broker=redis_url))
+    with two_workers_and_an_inbox(house, port):
+        drafted = house.json("campaign", "create", ISSUE)
+        house.json("campaign", "send", str(drafted[0]["id"]), "--no-wait")
+        house.until(drafted[0]["id"], "finished")
+    return house
 
 
 @contextmanager
@@ -42,7 +57,7 @@ def two_workers_and_an_inbox(house: House, port: int) -> Iterator[None]:
 def prepared(house: House) -> House:
     """An approved issue and people of all seven sets of segments."""
     house.dibao("db", "upgrade")
-    issue = Path(__file__).parents[2] / "mailer/demo/issues/2026-47-couriers-and-carts.md"
+    issue = Path(__file__).parents[2] / f"mailer/demo/issues/{ISSUE}.md"
     house.dibao("issue", "import", str(issue), "--approve")
     rows = [(p.address, p.name, " ".join(p.segments)) for p in people(PEOPLE)]
     file = write_people(house.folder / "people.csv", rows)
@@ -65,39 +80,19 @@ def masked(source: bytes) -> bytes:
     return TOKEN.sub(b"<token>", b"\r\n".join(kept))
 
 
-def run_embedded(folder: Path, port: int) -> House:
-    house = prepared(embedded(folder, port=port))
-    drafted = house.json("campaign", "create", "2026-47-couriers-and-carts")
-    house.json("campaign", "send", str(drafted[0]["id"]))
-    return house
-
-
-def run_full(folder: Path, port: int, database: str, broker: str) -> House:
-    house = prepared(full(folder, port=port, database=database, broker=broker))
-    with two_workers_and_an_inbox(house, port):
-        drafted = house.json("campaign", "create", "2026-47-couriers-and-carts")
-        house.json("campaign", "send", str(drafted[0]["id"]), "--no-wait")
-        house.until(drafted[0]["id"], "finished")
-    return house
-
-
 def test_both_stacks_send_the_same_bytes_to_the_same_people(
-    tmp_path: Path, port: int, postgres_url: str, redis_url: str
+    small: House, large: House
 ) -> None:
-    small = run_embedded(tmp_path / "embedded", port)
-    large = run_full(tmp_path / "full", port, postgres_url, redis_url)
-
     assert small.json("campaign", "verify", "1")["sums"] == large.json(
         "campaign", "verify", "1"
     )["sums"]
     assert letters(small) == letters(large)
 
 
-def test_a_letter_goes_the_whole_way(tmp_path: Path, port: int) -> None:
-    house = run_embedded(tmp_path, port)
-    status = house.json("campaign", "status", "1")
-    sums = house.json("campaign", "verify", "1")
-    got = letters(house)
+def test_a_letter_goes_the_whole_way(small: House) -> None:
+    status = small.json("campaign", "status", "1")
+    sums = small.json("campaign", "verify", "1")
+    got = letters(small)
 
     refused = sum(1 for p in people(PEOPLE) if p.address.startswith("refuse."))
     assert status["campaign"]["state"] == "finished"
@@ -107,14 +102,13 @@ def test_a_letter_goes_the_whole_way(tmp_path: Path, port: int) -> None:
 
 
 def test_everybody_reads_what_they_follow_once_and_in_the_order_of_the_issue(
-    tmp_path: Path, port: int
+    small: House
 ) -> None:
-    house = run_embedded(tmp_path, port)
-    issue = house.json("issue", "show", "2026-47-couriers-and-carts")
+    issue = small.json("issue", "show", ISSUE)
     items = [item for section in issue["issue"]["sections"] for item in section["items"]]
     follows = {p.address: set(p.segments) for p in people(PEOPLE)}
 
-    for entry in Store(house.inbox).all():
+    for entry in Store(small.inbox).all():
         mail = message_from_bytes(entry.source, policy=policy.default)
         text = mail.get_body(("plain",)).get_content()
         flat = " ".join(text.split())

@@ -1,6 +1,6 @@
 """What readers and mail programs post: small forms, in either encoding, from anybody."""
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncGenerator
 from dataclasses import dataclass
 
 from fastapi import Request
@@ -11,7 +11,7 @@ LIMIT = 8_192  # bytes; ours are some hundred
 _FIELDS = 100
 
 
-class _TooLong(Exception):  # noqa: N818
+class _TooLong(Exception):
     """More came than any form of ours holds."""
 
 
@@ -59,7 +59,7 @@ async def posted(request: Request) -> Form:
     return Form(tuple(fields[:_FIELDS]))
 
 
-async def _limited(request: Request) -> AsyncIterator[bytes]:
+async def _limited(request: Request) -> AsyncGenerator[bytes, None]:
     length = 0
     async for part in request.stream():
         length += len(part)

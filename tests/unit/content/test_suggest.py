@@ -35,7 +35,7 @@ def segments(item: Item) -> list[str]:
         ("Night shift", "Machine learning sorts letters; the neural network is small.", ["ai"]),
         ("Online shopping slows down", "", ["e-commerce"]),
         ("A haute couture house opens", "", ["luxury"]),
-        ("Luxury online", "A couture house bets on e-commerce. E-commerce grows.", ["luxury"] + EC),
+        ("Luxury online", "A couture house bets on e-commerce. E-commerce grows.", ["luxury", *EC]),
         ("Rain on Monday", "It said again that the rain would stay until the evening.", []),
         ("A bakery opens", "Its owner used a chatbot once.", []),  # one mention in passing
         ("A bridge is closed", "Amazon, Alibaba, Temu and Shein have offices nearby.", []),

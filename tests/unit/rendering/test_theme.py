@@ -114,3 +114,30 @@ def test_words_come_in_the_issues_language_or_in_english() -> None:
     assert digest.wording("zh-Hans")["unsubscribe"] == "退订"
     assert digest.wording("fi")["unsubscribe"] == "Unsubscribe"
     assert set(digest.words["zh"]) == set(digest.words["en"])
+
+
+@pytest.mark.parametrize("scheme", ["colours", "dark"])
+def test_every_text_colour_can_be_read_on_every_ground(scheme: str) -> None:
+    """WCAG 2.2, 1.4.3: at least 4.5 to 1."""
+    colours = theme.load("digest").settings[scheme]
+
+    for text in ("ink", "muted", "accent"):
+        for ground in ("card", "panel", "ground"):
+            assert _contrast(colours[text], colours[ground]) >= 4.5, (text, ground)
+
+
+def test_the_button_can_be_read() -> None:
+    colours = theme.load("digest").settings["colours"]
+
+    assert _contrast(colours["on_accent"], colours["accent"]) >= 4.5
+
+
+def _contrast(one: str, other: str) -> float:
+    darker, lighter = sorted((_luminance(one), _luminance(other)))
+    return (lighter + 0.05) / (darker + 0.05)
+
+
+def _luminance(colour: str) -> float:
+    parts = (int(colour[at : at + 2], 16) / 255 for at in (1, 3, 5))
+    linear = (c / 12.92 if c <= 0.04045 else ((c + 0.055) / 1.055) ** 2.4 for c in parts)
+    return sum(weight * c for weight, c in zip((0.2126, 0.7152, 0.0722), linear, strict=True))
