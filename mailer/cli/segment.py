@@ -3,6 +3,7 @@
 from typing import Annotated
 
 import typer
+from rich.markup import escape
 
 from mailer.app import App
 from mailer.cli.terminal import application, emit, out, table
@@ -33,7 +34,13 @@ def list_(as_json: Json = False) -> None:
 
     def show() -> None:
         rows = [
-            (one.key, one.name_in("en"), one.name_in("zh"), each.followers, each.mailable)
+            (
+                one.key,
+                escape(one.name_in("en")),
+                escape(one.name_in("zh")),
+                each.followers,
+                each.mailable,
+            )
             for each in found
             for one in (each.segment,)
         ]

@@ -196,7 +196,9 @@ class _Building:
             return self._body(line)
         language = _language(line.note)
         note = "" if language else line.note
-        self.story.sources += [Source(url, language=language, note=note) for url in line.urls]
+        self.story.sources += [
+            Source(url, line.publisher, language=language, note=note) for url in line.urls
+        ]
         return Fate.SOURCE
 
     def _form_pointer(self, line: Line) -> Fate:
@@ -237,10 +239,11 @@ class _Building:
         return Fate.BYLINE
 
     def _form_date(self, line: Line) -> Fate:
-        day = _day(line.text)
+        day = _day(line.rest)
         if day is None or self.date or self.story or self.outro:
             return self._body(line)
         self.date = day
+        self.byline = self.byline or line.note
         return Fate.DATE
 
     def _form_rating(self, line: Line) -> Fate:

@@ -107,11 +107,20 @@ class _Roles:
             self._article(run)
         if not runs:
             return
-        last = runs[-1].places[-1]
-        tail = [n for n in self.flow if n > last]
-        if any(self.lines[n].form is Form.SOURCE for n in tail):
-            ends = next(k for k, n in enumerate(tail) if self.lines[n].form is Form.SOURCE)
-            _Plain(self, tail[ends + 1 :], follows=False, begins=False).decide()
+        places = runs[-1].places
+        tail = [n for n in self.flow if n > places[-1]]
+        inside = [n for n in self.flow if places[0] < n < places[-1]]
+        if any(self._over_text(n) for n in inside):  # the parts have headings of their own
+            ends = [k for k, n in enumerate(tail) if self.lines[n].form is Form.SOURCE]
+            tail = tail[ends[0] + 1 :] if ends else []
+        if tail:
+            _Plain(self, tail, follows=False, begins=False).decide()
+
+    def _over_text(self, place: int) -> bool:
+        at = bisect_right(self.flow, place)
+        after = self.lines[self.flow[at]].form if at < len(self.flow) else None
+        headline = self.lines[place].form is Form.HEADLINE
+        return headline and after in {Form.PROSE, Form.LABEL, Form.BULLET}
 
     def _nested(self, stories: list[int], runs: list[Run]) -> bool:
         """Whether the numbered lines are parts of an article among plain stories."""

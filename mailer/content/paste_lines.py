@@ -50,6 +50,7 @@ class Line:
     emoji: str = ""
     urls: tuple[str, ...] = ()
     note: str = ""  # behind an address: "in Chinese"
+    publisher: str = ""  # before one: "Source: The Journal (https://...)"
     joined: tuple[int, ...] = ()  # numbers of further input lines that were cut off this one
     markdown: str = ""  # where the input knew links and emphasis (HTML)
     level: int = 0  # of a heading the input marked as such
@@ -63,7 +64,7 @@ class Line:
 
 def lines_of(text: str) -> list[Line]:
     """The lines of a text that hold something, each with the form it has."""
-    lines = _rejoined(_unwrapped(list(_raw(text))))
+    lines = _without_stars(_rejoined(_unwrapped(list(_raw(text)))))
     marked = [words.MARKDOWN.match(line.text) for line in lines]
     if sum(map(bool, marked)) < 2:  # a lone one may be "# 1" or a hash tag
         return [formed(line) for line in lines]
@@ -88,6 +89,10 @@ def formed(line: Line) -> Line:
             return replace(line, form=form, rest=text)
     if urls := _urls(text):
         return replace(line, form=Form.SOURCE, urls=urls[0], note=urls[1], rest=text)
+    if (found := words.CREDITED.match(text)) and not broken("url", found[2]):
+        return replace(line, form=Form.SOURCE, urls=(_url(found[2]),), publisher=found[1].strip())
+    if len(text) < 120 and (found := words.DATED.match(text)):
+        return replace(line, form=Form.DATE, rest=found[2], note=found[1].strip())
     return _marked(line, text) or replace(line, form=_by_shape(text), rest=text)
 
 
@@ -119,6 +124,17 @@ def ends_sentence(text: str) -> bool:
 
 
 _STOPS = (".", "!", "?", "…", "。", "！", "？")  # noqa: RUF001
+
+
+def _without_stars(lines: list[Line]) -> list[Line]:
+    """Lines that are bold as a whole, Markdown's way, where there are several: headlines."""
+    bold = [words.BOLD.match(line.text) for line in lines]
+    if sum(map(bool, bold)) < 2:
+        return lines
+    return [
+        replace(line, text=found[2].strip() or line.text) if found else line
+        for line, found in zip(lines, bold, strict=True)
+    ]
 
 
 def _raw(text: str) -> Iterator[Line]:

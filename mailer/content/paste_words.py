@@ -107,6 +107,9 @@ DATE = re.compile(
     rf"|\d{{1,2}}(?:st|nd|rd|th)? {_MONTH}\.?,? \d{{4}}"
     r"|\d{4}-\d{2}-\d{2})(?:\s*[·•|,-]\s*\d+ min(?:ute)?s? read)?"
 )
+DATED = re.compile(  # "Ada Example@ada / 6:00 PM GMT+2 • May 12, 2023"
+    rf"([A-Z][^/•|·@\d]{{1,48}}?)\s*(?:@\w+)?\s*[/•|·].{{0,30}}?({_MONTH}\.? \d{{1,2}},? \d{{4}})"
+)
 DIGEST = re.compile(
     r"\b(?:digest|round-?up|newsletter|weekly|monthly|daily|bulletin|briefing|brief|edition|recap"
     r"|issue|dispatch|gazette|latest|this week|updates?|highlights)\b|#\d",
@@ -126,4 +129,10 @@ NUMBER = re.compile(r"(?:#|\b(?:issue|edition|vol\.?|no\.?) ?#?)(\d{1,5})\b", _I
 ISSUE_NUMBER = re.compile(r"(?:issue|edition|volume|vol\.?|no\.?)? ?(?:#|no\.? )?(\d{1,5})", _I)
 MAIL = re.compile(r"(?<![\w.+-])[\w.+-]+@[\w-]+(?:\.[\w-]+)+")
 CONTACT = re.compile(r"\b(?:contact|e-?mail|write|reach|reply|get in touch|questions)\b", _I)
+CREDITED = re.compile(  # "Source: The Journal (https://journal.example/story)"
+    r"(?:sources?|via|from|links?|read)\s*[:：]\s*([^:：()<>]{2,60}?)[\s,–—-]*[(<\[]?"  # noqa: RUF001
+    r"(https?://[^\s()<>\[\]]+)[)>\]]?[\s.]*$",
+    _I,
+)
+BOLD = re.compile(r"(\*\*|__)([^*_].{0,140}[^*_])\1$")
 QUOTATION = re.compile(r"[“\"「](?:[^”\"」\s]+\s+){4}")

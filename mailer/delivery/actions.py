@@ -273,7 +273,8 @@ def _skip_open(session: Session, campaign: CampaignId, reason: str, *, now: date
     names = ["campaign_id", "subscriber_id", "outcome", "reason", "at"]
     names += ["enhanced", "reply", "relay", "worker", "evidence"]
     rows = insert(DeliveryRow).from_select(names, people, include_defaults=False)
-    return int(session.execute(rows).rowcount)  # type: ignore[attr-defined]
+    done = session.execute(rows, execution_options={"preserve_rowcount": True})
+    return int(done.rowcount)  # type: ignore[attr-defined]
 
 
 def _counted(entries: Sequence[Entry]) -> Settled:

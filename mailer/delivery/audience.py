@@ -37,6 +37,9 @@ from subscribers import queries as subscribers
 DUPLICATE = "duplicate_address"
 
 _SORT_MEMORY = "64MB"  # on PostgreSQL, for the one sort of a freeze: 1 M people spill otherwise
+Candidates = Select[int, str, str, int, int, str | None]
+"""What `subscribers.queries.candidates` gives."""
+
 _LEVELS = 4  # tracking levels per set of segments: two bits
 
 
@@ -97,7 +100,7 @@ def discard(session: Session, campaign: CampaignId) -> None:
 def fill(
     session: Session,
     campaign: CampaignId,
-    candidates: Select[Any],
+    candidates: Candidates,
     editions: Mapping[tuple[int, int], EditionId],
     tracking: int,
     batch_size: int,
@@ -127,7 +130,7 @@ def fill(
 
 
 def _placed(
-    candidates: Select[Any],
+    candidates: Candidates,
     editions: Mapping[tuple[int, int], EditionId],
     tracking: int,
     batch_size: int,
@@ -163,7 +166,7 @@ def _placed(
 
 
 def _assigned(
-    candidates: Select[Any],
+    candidates: Candidates,
     editions: Mapping[tuple[int, int], EditionId],
     tracking: int,
     *,
@@ -171,7 +174,7 @@ def _assigned(
 ) -> Select[Any]:
     """Every candidate with edition and lane; excluded ones have neither."""
     one = candidates.subquery("candidate")
-    excluded = one.c.excluded
+    excluded: Any = one.c.excluded
     if deduplicated:
         twin = func.row_number().over(
             partition_by=one.c.address_key, order_by=(excluded.is_not(None), one.c.subscriber_id)

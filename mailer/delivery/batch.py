@@ -33,8 +33,8 @@ from mailer.delivery.models import AttemptRow, AudienceRow, BatchRow, DeliveryRo
 from mailer.kit.database import Moment, database_now
 from subscribers import queries as subscribers
 
-# One look-up per person by key, whatever the statistics say: of a `delivery` that was empty a minute
-# ago they say little, and reading all of it once per chunk would make a million people a day's work.
+# One look-up per person by key, whatever the statistics say: of a `delivery` that was empty just
+# now they say little, and to read all of it for every chunk would be a day's work for a million.
 _BY_KEY = text(
     "SET LOCAL enable_seqscan = off; SET LOCAL enable_hashjoin = off;"
     "SET LOCAL enable_mergejoin = off; SET LOCAL enable_bitmapscan = off"
@@ -85,7 +85,6 @@ class Chunk:
     unmailable: tuple[tuple[int, str], ...]  # subscriber, why not any more
 
 
-
 def lease(
     session: Session, worker: str, *, seconds: float, prefer: int | None = None, avoid: int = 0
 ) -> Lease | None:
@@ -131,12 +130,14 @@ def lease(
             BatchRow.epoch,
         )
     ).one()
-    campaign, number, edition, *rest = row
     return Lease(
-        CampaignId(campaign),
-        number,
-        EditionId(edition),
-        *rest,
+        CampaignId(row.campaign_id),
+        row.number,
+        EditionId(row.edition_id),
+        row.lane,
+        row.attempt,
+        row.size,
+        row.epoch,
         worker=worker,
         stop_epoch=found.stop_epoch,
         until=until,
@@ -221,13 +222,11 @@ def release(session: Session, held: Lease, *, wait: float = 0, reason: str = "")
     }
     if wait:
         values["not_before"] = database_now(session) + timedelta(seconds=wait)
-    given = update(BatchRow).where(*_fence(held)).values(**values).returning(BatchRow.number)
-    return session.scalar(given) is not None
+    given = _fenced().values(**values).returning(BatchRow.number)
+    return session.execute(given, _fence_values(held)).one_or_none() is not None
 
 
-def people(
-    session: Session, held: Lease, segments: tuple[str, ...], after: int, to: int
-) -> Chunk:
+def people(session: Session, held: Lease, segments: tuple[str, ...], after: int, to: int) -> Chunk:
     """Everybody at positions after `after` up to `to` who has no result of this try yet.
 
     `segments` are the campaign's: who follows none of them any more is not mailed.
@@ -263,9 +262,7 @@ def started_without_result(session: Session, held: Lease) -> dict[int, datetime 
 
 def is_open(session: Session, campaign: CampaignId) -> bool:
     """Whether a batch of the campaign is not done."""
-    some = select(BatchRow.number).where(
-        BatchRow.campaign_id == campaign, BatchRow.state == "open"
-    )
+    some = select(BatchRow.number).where(BatchRow.campaign_id == campaign, BatchRow.state == "open")
     return session.scalar(some.limit(1)) is not None
 
 
@@ -275,16 +272,6 @@ def _free(now: datetime) -> tuple[Any, ...]:
         BatchRow.not_before <= now,
         or_(BatchRow.lease_until.is_(None), BatchRow.lease_until < now),
         BatchRow.chunks_started == BatchRow.chunks_flushed,
-    )
-
-
-def _fence(held: Lease) -> tuple[Any, ...]:
-    return (
-        BatchRow.campaign_id == held.campaign,
-        BatchRow.number == held.number,
-        BatchRow.epoch == held.epoch,
-        BatchRow.worker == held.worker,
-        BatchRow.state == "open",
     )
 
 
@@ -350,7 +337,7 @@ def _members(*, first_try: bool) -> Select[Any]:
     if first_try:
         place: Any = AudienceRow
         tried: Any = literal(None, Moment())
-        mine = AudienceRow.excluded.is_(None)
+        mine: Any = AudienceRow.excluded.is_(None)
     else:
         place, tried = AttemptRow, AttemptRow.first_tried
         mine = AttemptRow.number == bindparam("n") - 1

@@ -29,7 +29,7 @@ _log = structlog.get_logger()
 
 
 class Dispatcher:
-    """The worker. `work` and `sweep` may be called from any thread, at any time, any number of calls.
+    """The worker. Any thread may call `work` and `sweep`, as often as it likes.
 
     `worker` names this process among all that ever were, and is the name of its journal. Without
     a journal (a scripted relay) there is no witness, and whatever a crash leaves is judged by time.

@@ -11,7 +11,7 @@ import os
 import ssl
 import threading
 from collections import deque
-from collections.abc import Callable, Coroutine, Iterable, Iterator
+from collections.abc import Callable, Coroutine, Generator, Iterable, Iterator
 from typing import Any, cast
 
 from mailer.delivery.envelope import Outgoing
@@ -87,7 +87,7 @@ class SmtpRelay:
 
     def send(
         self, messages: Iterable[Message], *, in_time: Callable[[], bool] | None = None
-    ) -> Iterator[tuple[Message, Ending]]:
+    ) -> Generator[tuple[Message, Ending], None, None]:
         """See `Relay.send`. Raises JournalFull where the journal takes no more."""
         if self._process != os.getpid():
             self._begin_process()

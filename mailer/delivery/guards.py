@@ -35,8 +35,10 @@ def _postgresql(name: str, when: str, refusal: str, condition: str = "") -> tupl
     test = f"IF {condition} THEN {{}} END IF;" if condition else "{}"
     body = test.format(f"RAISE EXCEPTION '{refusal}';")
     return (
-        (f"CREATE OR REPLACE FUNCTION {name}() RETURNS trigger LANGUAGE plpgsql AS "
-        f"$$ BEGIN {body} RETURN coalesce(NEW, OLD); END $$"),
+        (
+            f"CREATE OR REPLACE FUNCTION {name}() RETURNS trigger LANGUAGE plpgsql AS "
+            f"$$ BEGIN {body} RETURN coalesce(NEW, OLD); END $$"
+        ),
         f"CREATE TRIGGER {name} BEFORE {when} FOR EACH ROW EXECUTE FUNCTION {name}()",
     )
 
@@ -75,16 +77,20 @@ _AUDIENCE_CLOSED = (
     ),
     (
         "postgresql",
-        ("CREATE OR REPLACE FUNCTION audience_is_closed() RETURNS trigger LANGUAGE plpgsql AS "
-        "$$ BEGIN IF EXISTS (SELECT 1 FROM campaign c WHERE c.frozen_at IS NOT NULL AND c.id IN "
-        "(SELECT campaign_id FROM inserted)) THEN RAISE EXCEPTION 'the audience is frozen'; "
-        "END IF; RETURN NULL; END $$"),
+        (
+            "CREATE OR REPLACE FUNCTION audience_is_closed() RETURNS trigger LANGUAGE plpgsql AS "
+            "$$ BEGIN IF EXISTS (SELECT 1 FROM campaign WHERE frozen_at IS NOT NULL AND id IN "
+            "(SELECT campaign_id FROM inserted)) THEN RAISE EXCEPTION 'the audience is frozen'; "
+            "END IF; RETURN NULL; END $$"
+        ),
     ),
     (
         "postgresql",
-        ("CREATE TRIGGER audience_is_closed AFTER INSERT ON audience "
-        "REFERENCING NEW TABLE AS inserted FOR EACH STATEMENT "
-        "EXECUTE FUNCTION audience_is_closed()"),
+        (
+            "CREATE TRIGGER audience_is_closed AFTER INSERT ON audience "
+            "REFERENCING NEW TABLE AS inserted FOR EACH STATEMENT "
+            "EXECUTE FUNCTION audience_is_closed()"
+        ),
     ),
 )
 

@@ -182,6 +182,9 @@ def record(  # one transaction's worth of news about one batch
     rows = [*rows, *_delivery_rows(held, relay, results)]
     if again:
         there = known(session, held.campaign, [row[1] for row in rows])
+        for row in rows:
+            if there.get(row[1], row[2]) != row[2]:
+                _log.error("breach: a second result", campaign=row[0], subscriber=row[1])
         rows = [row for row in rows if row[1] not in there]
         tried = _tried(session, held, [d.subscriber for d in deferrals])
         deferrals = [d for d in deferrals if d.subscriber not in tried]
@@ -339,9 +342,7 @@ def _suppress(session: Session, campaign: CampaignId, dead: Sequence[Result]) ->
     key_of = {row[0]: row[1] for row in session.execute(keys)}
     for r in dead:
         evidence = f"campaign {campaign}: {r.code} {r.enhanced} {r.reply}"
-        subscribers.suppress(
-            session, key_of[r.subscriber], "bounced", now=r.at, evidence=evidence
-        )
+        subscribers.suppress(session, key_of[r.subscriber], "bounced", now=r.at, evidence=evidence)
 
 
 def _tried(session: Session, held: Lease, people: Sequence[int]) -> set[int]:

@@ -154,7 +154,8 @@ def _install() -> None:
         table = row.__table__
         assert isinstance(table, Table)
         for dialect, statement in guards.STATEMENTS[table.name]:
-            event.listen(table, "after_create", DDL(statement).execute_if(dialect=dialect))
+            ddl = DDL(statement)  # type: ignore[no-untyped-call]  # SQLAlchemy leaves it untyped
+            event.listen(table, "after_create", ddl.execute_if(dialect=dialect))
 
 
 _install()

@@ -11,7 +11,7 @@ from sqlalchemy.orm import Session
 
 from mailer.campaigns import queries as campaigns
 from mailer.campaigns.campaign import CampaignId
-from mailer.delivery import ledger
+from mailer.delivery import batch, ledger
 from mailer.delivery.models import (
     AttemptRow,
     AudienceRow,
@@ -88,6 +88,7 @@ def verify(session: Session, campaign: CampaignId) -> Verification:
     found = campaigns.campaign(session, campaign)
     candidates, excluded, audience, keys = _audience_counts(session, campaign)
     now = progress(session, campaign)
+    over = found.is_over and not batch.is_open(session, campaign)
     sums = {"candidates": candidates, "excluded": excluded, "audience": audience, **now.sums}
     checks = [
         (candidates == found.candidate_count, f"{found.candidate_count} candidates were counted"),
@@ -95,7 +96,7 @@ def verify(session: Session, campaign: CampaignId) -> Verification:
         (audience == found.audience_count, f"an audience of {found.audience_count} was counted"),
         (keys == audience, f"{audience - keys} people share an address with another"),
         (now.open >= 0, f"{-now.open} more results than people"),
-        (not found.is_over or now.open == 0, f"it is {found.state}, with {now.open} people open"),
+        (not over or now.open == 0, f"it is {found.state}, with {now.open} people open"),
     ]
     if found.frozen_at is None:
         checks = checks[4:]  # nothing is promised of an audience that is not frozen
@@ -182,9 +183,7 @@ def explain(session: Session, campaign: CampaignId, subscriber: int) -> Explanat
         .where(AttemptRow.campaign_id == campaign, AttemptRow.subscriber_id == subscriber)
         .order_by(AttemptRow.number)
     )
-    attempts = tuple(
-        Attempt(t.number, t.code, t.enhanced, t.reply, t.at, t.batch) for t in tries
-    )
+    attempts = tuple(Attempt(t.number, t.code, t.enhanced, t.reply, t.at, t.batch) for t in tries)
     next_try = None
     if line.outcome == "open":
         number = attempts[-1].batch if attempts else line.batch
@@ -265,9 +264,7 @@ def _deferred(session: Session, campaign: CampaignId) -> int:
 
 def _by_edition(session: Session, campaign: CampaignId) -> tuple[EditionProgress, ...]:
     rows = session.execute(
-        select(
-            AudienceRow.edition_id, func.count(), func.count(DeliveryRow.subscriber_id)
-        )
+        select(AudienceRow.edition_id, func.count(), func.count(DeliveryRow.subscriber_id))
         .outerjoin(DeliveryRow, _result_of_audience())
         .where(AudienceRow.campaign_id == campaign, AudienceRow.excluded.is_(None))
         .group_by(AudienceRow.edition_id)

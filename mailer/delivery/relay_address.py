@@ -1,5 +1,6 @@
 """Where a relay is and how to talk to it, read from a URL. A password never shows in an error."""
 
+import re
 import ssl
 from dataclasses import dataclass
 from pathlib import Path
@@ -10,7 +11,8 @@ from mailer.delivery.handshake import Login
 from mailer.kit.errors import Misconfigured
 
 _HARBOUR = {"smtp": 25, "smtp+starttls": 587, "smtps": 465}  # default ports
-_LOOPBACK = ("127.", "::1", "localhost")
+_ESCAPE = "write @ : / ? # in a password as %40 %3A %2F %3F %23"
+_LOOPBACK = re.compile(r"127(\.\d{1,3}){3}|::1|localhost").fullmatch
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,23 +36,22 @@ def relay_address(url: str, *, name: str = "") -> RelayAddress:
     scheme = url.partition("://")[0]
     if scheme not in _HARBOUR:
         raise Misconfigured(
-            f"DIBAO_SMTP_URL: {scheme[:20]!r} is no way to a relay; "
+            "DIBAO_SMTP_URL: no way to a relay; "
             "use smtp://host:25, smtp+starttls://user:password@host:587 or smtps://…:465"
         )
     try:
         parts = urlsplit(url)
         host, port = parts.hostname or "", parts.port or _HARBOUR[scheme]
     except ValueError:
-        raise Misconfigured("DIBAO_SMTP_URL: the port has to be a number") from None
+        raise Misconfigured(f"DIBAO_SMTP_URL: the port has to be a number; {_ESCAPE}") from None
     if not host or parts.path.strip("/") or parts.fragment:
         raise Misconfigured(
-            "DIBAO_SMTP_URL: a relay is scheme://[user:password@]host[:port]; "
-            "write @ : / ? # in a password as %40 %3A %2F %3F %23"
+            f"DIBAO_SMTP_URL: a relay is scheme://[user:password@]host[:port]; {_ESCAPE}"
         )
     login = None
     if parts.username:
         login = Login(unquote(parts.username), unquote(parts.password or ""))
-        if scheme == "smtp" and not host.startswith(_LOOPBACK):
+        if scheme == "smtp" and not _LOOPBACK(host):
             raise Misconfigured(
                 "DIBAO_SMTP_URL: a password needs TLS; use smtp+starttls:// or smtps://"
             )
@@ -62,9 +63,8 @@ def relay_address(url: str, *, name: str = "") -> RelayAddress:
 
 def _trust(query: str, security: str) -> ssl.SSLContext | None:
     options = parse_qs(query, keep_blank_values=True)
-    unknown = options.keys() - {"ca"}
-    if unknown:
-        raise Misconfigured(f"DIBAO_SMTP_URL: unknown option {min(unknown)!r}; there is only ca")
+    if options.keys() - {"ca"}:
+        raise Misconfigured(f"DIBAO_SMTP_URL: there is no option but ca; {_ESCAPE}")
     if security == "none":
         return None
     authority = options.get("ca", [""])[0]

@@ -18,6 +18,8 @@ from mailer.delivery.replies import NoSmtp, Replies, brief, reply
 _BLOCK = 65536  # bytes; a longer body goes first, and its dot once all of it left our buffer
 _LOCKED_OUT = {530, 534, 535, 538}  # MAIL wants an AUTH that we do not have: no recipient's fault
 
+_State = Callable[[int, bytes], None]
+
 
 @dataclass(frozen=True, slots=True)
 class Timeouts:
@@ -79,7 +81,7 @@ class Connection(asyncio.Protocol):
         self._upgrading = False
         self._draining = False
         self._setback: Setback | None = None
-        self._answered: Callable[[int, bytes], None] = self._on_handshake  # the next answer
+        self._answered: _State = self._on_handshake  # what the next answer means
         self._current: Outgoing | None = None  # its dot is out
         self._pending: Outgoing | None = None  # its envelope is out
         self._next: Outgoing | None = None  # its envelope leaves with the pending one's body

@@ -14,7 +14,7 @@ import celery.worker.state
 from celery import Celery
 from celery.signals import worker_process_shutdown, worker_ready, worker_shutdown
 from celery.worker import WorkController
-from kombu import Queue
+from kombu import Exchange, Queue
 from kombu.exceptions import OperationalError
 
 from mailer.kit.errors import Unavailable
@@ -27,7 +27,6 @@ def build(url: str, jobs: Mapping[str, tuple[str, Callable[..., object]]]) -> Ce
     """A Celery app with one task per job: name -> (queue, action)."""
     app = Celery("dibao", broker=url, set_as_current=True)
     amqp, redis = url.startswith("amqp"), url.startswith("redis")
-    quorum = {"x-queue-type": "quorum"} if amqp else None
     app.conf.update(
         task_ignore_result=True,
         task_acks_late=False,  # the database is the truth; a task lost here is swept up there
@@ -40,7 +39,7 @@ def build(url: str, jobs: Mapping[str, tuple[str, Callable[..., object]]]) -> Ce
         broker_connection_retry_on_startup=True,
         task_default_queue="maintenance",
         task_default_exchange_type="topic" if amqp else "direct",
-        task_queues=[Queue(name, queue_arguments=quorum) for name in QUEUES],
+        task_queues=[_queue(name, amqp=amqp) for name in QUEUES],
         # by queue, never by routing_key: celery #9685
         task_routes={name: {"queue": queue} for name, (queue, _) in jobs.items()},
         broker_transport_options=_transport(url),
@@ -122,6 +121,13 @@ class EmbeddedWorker:
                 self._app.control.broadcast("ping")
             self._thread.join(0.05)
         celery.worker.state.should_stop = None
+
+
+def _queue(name: str, *, amqp: bool) -> Queue:
+    """A queue with an exchange of its own: sharing one, each knock would land in all of them."""
+    exchange = Exchange(name, type="topic" if amqp else "direct")
+    arguments = {"x-queue-type": "quorum"} if amqp else None
+    return Queue(name, exchange, routing_key=name, queue_arguments=arguments)
 
 
 def _transport(url: str) -> dict[str, Any]:

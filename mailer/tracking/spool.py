@@ -2,8 +2,8 @@
 
 One JSON line per hit, in a file per process, opened to append. What `append` has returned from is
 in the kernel's hands: a killed process loses nothing, a host that loses its power may lose the
-last seconds. Readers and writers of a file take turns by flock, so any process of the host may
-load what any other wrote; a hit has a unique id, so loading a file twice adds nothing.
+last seconds. A file belongs to whoever has it locked, so any process of the host may load what any
+other wrote, and no writer waits; a hit has a unique id, so loading a file twice adds nothing.
 
 No IP address is written: `network_of` makes a keyed hash of the network that changes every day.
 """
@@ -112,14 +112,17 @@ class Spool:
         return total
 
     def _locked(self) -> int:
-        """The descriptor of this process's file, locked, and still under its name."""
+        """The descriptor of this process's file, locked, and still under its name.
+
+        Never waits: where a loader is at the file, it is the loader's, and a new one is begun.
+        """
         while True:
             file = self._open()
-            fcntl.flock(file, fcntl.LOCK_EX)
-            with suppress(FileNotFoundError):
+            with suppress(BlockingIOError, FileNotFoundError):
+                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
                 if self._path.stat().st_ino == os.fstat(file).st_ino:
                     return file
-            self._close()  # a loader has taken the file over
+            self._close()
 
     def _open(self) -> int:
         if self._file is None or self._pid != os.getpid():  # a forked child begins its own

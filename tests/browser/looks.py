@@ -34,9 +34,9 @@ def check(page: Page, url: str) -> None:
             "not tested here: barriers in pages, because axe-core is not installed (npm ci)"
         )
     for scheme in ("light", "dark"):
-        page.emulate_media(color_scheme=scheme)  # type: ignore[arg-type]
+        page.emulate_media(color_scheme=scheme)
         for size in (DESK, PHONE):
-            page.set_viewport_size(size)  # type: ignore[arg-type]
+            page.set_viewport_size(size)
             page.goto(url)
             wide = page.evaluate("document.documentElement.scrollWidth")
             assert wide <= size["width"], f"{url} sticks out at {size['width']}: {wide}"

@@ -23,7 +23,8 @@ ATTACKS = """
 <meta http-equiv="refresh" content="0;url=https://evil.example/">
 <base href="https://evil.example/">
 <link rel="stylesheet" href="https://evil.example/x.css">
-<style>@import url(https://evil.example/y.css); body { background: url(https://evil.example/z) }</style>
+<style>@import url(https://evil.example/y.css);</style>
+<p style="background: url(https://evil.example/z)">Styled</p>
 <form action="https://evil.example/"><input name="a" autofocus onfocus="top.x()"></form>
 <object data="https://evil.example/"></object><embed src="https://evil.example/">
 <img src="https://tracker.example/pixel.gif" alt="A pixel">
@@ -90,8 +91,13 @@ def test_a_letter_is_found_and_read(app: House, url: str, page: Page) -> None:
 
 def test_hostile_html_neither_acts_nor_calls_home(app: House, url: str, page: Page) -> None:
     land(app, f"<html><head></head><body><p>Seen</p>{ATTACKS}</body></html>", "Hostile")
-    asked: list[str] = []
-    page.on("request", lambda request: asked.append(request.url))
+    asked: set[str] = set()
+    held_back: set[str] = set()
+    page.on("request", lambda request: asked.add(request.url))
+    page.on(
+        "requestfailed",
+        lambda request: held_back.add(request.url) if request.failure == "csp" else None,
+    )
 
     page.goto(f"{url}/inbox/1-1")
     expect(page.frame_locator("iframe").first.get_by_text("Seen")).to_be_visible()
@@ -99,4 +105,4 @@ def test_hostile_html_neither_acts_nor_calls_home(app: House, url: str, page: Pa
 
     assert page.url == f"{url}/inbox/1-1"
     assert page.title() == "Hostile · Dibao"
-    assert [request for request in asked if "evil" in request or "tracker" in request] == []
+    assert {place for place in asked - held_back if not place.startswith((url, "data:"))} == set()

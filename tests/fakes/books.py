@@ -71,7 +71,9 @@ def people(
     return ids
 
 
-def campaign(session: Session, *, segments: Sequence[str] = SEGMENTS, number: int = 1) -> CampaignId:
+def campaign(
+    session: Session, *, segments: Sequence[str] = SEGMENTS, number: int = 1
+) -> CampaignId:
     """A campaign that is being prepared."""
     issue = IssueRow(
         slug=f"issue-{number}",

@@ -50,9 +50,9 @@ class ScriptedSink:
     return path at mail, the recipient from rcpt to dot.
     """
 
-    script: Script = lambda stage, about: None  # noqa: E731
+    script: Script = lambda _stage, _about: None  # noqa: E731
     offers: tuple[str, ...] = ("PIPELINING", "SIZE 10240000", "8BITMIME", "SMTPUTF8")
-    packets: Callable[[bytes], Iterable[bytes]] = lambda data: (data,)  # noqa: E731
+    packets: Callable[[bytes], Iterable[bytes]] = lambda data: (data,)
     tls: ssl.SSLContext | None = None  # offers STARTTLS
     immediate_tls: ssl.SSLContext | None = None
     injected: bytes = b""  # sent right behind the answer to STARTTLS, in plain text

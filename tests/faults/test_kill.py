@@ -26,7 +26,7 @@ def killed(database: Database, sink: ScriptedSink, journals: Path, name: str, af
     """Start a worker and kill it once the sink has got `after` letters in all."""
     command = [sys.executable, "-m", "tests.faults.sender"]
     command += [database.url, str(sink.port), str(journals), name]
-    process = subprocess.Popen(command, cwd=ROOT)  # noqa: S603  # our own command
+    process = subprocess.Popen(command, cwd=ROOT)  # our own command
     until = time.monotonic() + 60
     while len(sink.received) < after and process.poll() is None:
         assert time.monotonic() < until
@@ -125,7 +125,8 @@ def test_a_worker_whose_journal_is_lost_is_judged_by_time(
         with database.reading() as session:
             assert queries.verify(session, campaign).breaches == ()
             assert campaigns.campaign(session, campaign).state is State.FINISHED
-            named = {f"reader{n.subscriber}@example.org" for n in queries.uncertain(session, campaign)}
+            uncertain = queries.uncertain(session, campaign)
+        named = {f"reader{line.subscriber}@example.org" for line in uncertain}
         assert max(got.values()) == 1, "mailed twice"
         assert len(named) == settled.uncertain <= 3 * sender.TERMS.chunk_size
         assert len(set(got) | named) == PEOPLE

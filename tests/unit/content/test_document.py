@@ -135,7 +135,7 @@ issues = st.builds(
 
 
 @given(issues)
-@settings(deadline=None, max_examples=150)
+@settings(deadline=None, max_examples=100)
 def test_every_field_survives_whatever_the_texts_look_like(issue: Issue) -> None:
     written = write(issue)
 

@@ -84,9 +84,7 @@ def test_a_journal_may_be_read_twice(database: Database) -> None:
     campaign = books.sending(database, 3)
     with database.transaction() as session:
         held = lost(session, 3)
-        told = reading(
-            [witness(held, 1, Kind.REPLY, Reply(250)), witness(held, 2, Kind.DOT)]
-        )
+        told = reading([witness(held, 1, Kind.REPLY, Reply(250)), witness(held, 2, Kind.DOT)])
         actions.settle_by_journal(session, told)
         before = outcomes(session, campaign)
 

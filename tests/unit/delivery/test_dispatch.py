@@ -304,7 +304,7 @@ def test_a_cancel_skips_whoever_was_not_sent_to(database: Database) -> None:
 
 def test_a_stopped_worker_gives_back_what_it_has(database: Database) -> None:
     campaign = books.sending(database, 20)
-    relay = Interrupted(6, lambda: one.stop())
+    relay = Interrupted(6, lambda: one.stop())  # noqa: PLW0108  # one is made with it
     one = books.dispatcher(database, relay, terms=SMALL)
 
     assert one.work(campaign).settled == 6

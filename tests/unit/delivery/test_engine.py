@@ -142,7 +142,7 @@ def test_an_error_of_the_feed_comes_after_the_last_ending() -> None:
         yield from letters(30)
         raise Away
 
-    ended = []
+    ended: list[tuple[Message, Ending]] = []
     with ScriptedSink() as sink:
         way = relay(sink)
         with pytest.raises(Away):
@@ -155,7 +155,7 @@ def test_an_error_of_the_feed_comes_after_the_last_ending() -> None:
 def test_stop_lets_finish_what_is_on_the_wire_and_starts_nothing_more() -> None:
     with ScriptedSink(linger=0.01) as sink:
         way = relay(sink)
-        ended = []
+        ended: list[tuple[Message, Ending]] = []
         for pair in way.send(letters(2000)):
             ended.append(pair)
             if len(ended) == 1:
@@ -177,7 +177,8 @@ def test_stop_from_another_thread_wakes_a_waiting_send() -> None:
 
     with ScriptedSink() as sink:
         way = relay(sink)
-        threading.Timer(0.1, lambda: (way.stop(), going.set())).start()
+        threading.Timer(0.1, way.stop).start()
+        threading.Timer(0.2, going.set).start()
         assert len(list(way.send(waiting()))) == 1
         way.close()
 
@@ -266,7 +267,7 @@ def test_a_relay_that_falls_ill_is_down_after_the_last_ending() -> None:
         taken += stage == "mail"
         return "421 4.3.0 ill" if stage == "mail" and taken > 40 else None
 
-    ended = []
+    ended: list[tuple[Message, Ending]] = []
     with ScriptedSink(script=script) as sink:
         way = relay(sink)
         with pytest.raises(RelayDown, match="421"):
@@ -279,7 +280,7 @@ def test_a_relay_that_falls_ill_is_down_after_the_last_ending() -> None:
 
 
 def test_a_relay_that_breaks_after_every_dot_costs_few_uncertain() -> None:
-    ended = []
+    ended: list[tuple[Message, Ending]] = []
     with ScriptedSink(script=lambda stage, _: Act.DROP if stage == "dot" else None) as sink:
         way = relay(sink)
         with pytest.raises(RelayDown):
@@ -306,7 +307,7 @@ def test_the_journal_saw_every_dot_before_the_relay_did(kept: Journal) -> None:
     def script(stage: str, about: str) -> None:
         if stage == "dot" and not any(about == r.recipient for r in sink.received):
             told = journal.read(kept.path).last.get((7, 1, 1, int(about[6:-12])))
-            seen.append(told and told.kind)
+            seen.append(told.kind if told else None)
 
     with ScriptedSink(script=script) as sink:
         way = relay(sink, journal=kept)
@@ -345,7 +346,7 @@ def test_a_full_journal_stops_every_dot(kept: Journal, monkeypatch: pytest.Monke
         append(records)
 
     monkeypatch.setattr(kept, "append", filling)
-    ended = []
+    ended: list[tuple[Message, Ending]] = []
     with ScriptedSink() as sink:
         way = relay(sink, journal=kept)
         with pytest.raises(JournalFull):

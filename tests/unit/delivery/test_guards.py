@@ -91,9 +91,7 @@ def test_an_outcome_is_one_of_five(database: Database) -> None:
     ],
     ids=str,
 )
-def test_a_batch_moves_only_along_its_arrows(
-    database: Database, change: dict[str, object]
-) -> None:
+def test_a_batch_moves_only_along_its_arrows(database: Database, change: dict[str, object]) -> None:
     books.sending(database, 2)
 
     with refused("not a move"), database.transaction() as session:
@@ -116,9 +114,8 @@ def test_a_batch_grows_until_somebody_leased_it_and_ends_for_good(database: Data
 
 def test_a_campaign_is_not_finished_before_everybody_has_a_result(database: Database) -> None:
     campaign = books.sending(database, 2)
-    results = [
-        RESULT | {"campaign_id": campaign, "subscriber_id": n, "outcome": "accepted"} for n in (1, 2)
-    ]
+    accepted = RESULT | {"campaign_id": campaign, "outcome": "accepted"}
+    results = [accepted | {"subscriber_id": n} for n in (1, 2)]
     finish = update(CampaignRow).values(state="finished")
 
     with database.transaction() as session:

@@ -1,7 +1,6 @@
 """TLS and AUTH, or nothing: a relay gets no letter and no password over less than was asked for."""
 
 import ssl
-from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from ipaddress import ip_address
 from pathlib import Path
@@ -52,9 +51,11 @@ def tls(certificate: Path) -> ssl.SSLContext:
     return context
 
 
-def sent(sink: ScriptedSink, scheme: str, login: str = "", query: str = "", **options: Any) -> Ending:
-    options = {"connections": 1, "timeouts": Timeouts(connect=5, reply=2, dot=2)} | options
-    way = relay_from_url(f"{scheme}://{login}127.0.0.1:{sink.port}{query}", **options)
+def sent(
+    sink: ScriptedSink, scheme: str, login: str = "", query: str = "", **options: Any
+) -> Ending:
+    given: dict[str, Any] = {"connections": 1, "timeouts": Timeouts(connect=5, reply=2, dot=2)}
+    way = relay_from_url(f"{scheme}://{login}127.0.0.1:{sink.port}{query}", **(given | options))
     try:
         ((_, ending),) = way.send([MESSAGE])
         return ending
@@ -154,9 +155,9 @@ def test_a_wrong_password_is_the_relays_word_to_all_of_us_and_never_shown() -> N
 
 
 def test_what_the_relay_repeats_of_our_login_is_cut_out() -> None:
-    said = {"auth": {"1": "535 5.7.8 ada with s3cret word is wrong"}}
+    script = by_recipient(auth={"1": "535 5.7.8 ada with s3cret word is wrong"})
     with (
-        ScriptedSink(offers=("AUTH LOGIN",), script=by_recipient(**said)) as sink,
+        ScriptedSink(offers=("AUTH LOGIN",), script=script) as sink,
         pytest.raises(RelayDown) as down,
     ):
         sent(sink, "smtp", LOGIN)

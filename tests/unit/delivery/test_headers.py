@@ -46,7 +46,7 @@ HOSTILE = [
 
 
 def template(**changes: Any) -> HeaderTemplate:
-    values = {
+    values: dict[str, Any] = {
         "campaign": 7,
         "from_address": "news@dibao.example",
         "from_name": "The Digital Gazette",
@@ -61,7 +61,7 @@ def template(**changes: Any) -> HeaderTemplate:
 
 
 def head(made: HeaderTemplate | None = None, **changes: Any) -> bytes:
-    values = {
+    values: dict[str, Any] = {
         "subscriber": 42,
         "recipient": "ada@example.org",
         "subject": "Hello",
@@ -144,14 +144,23 @@ def test_a_subject_comes_back_as_it_was(subject: str) -> None:
 
 @pytest.mark.parametrize(
     "subject",
-    ["Grüße aus Köln: 7 Dinge, die man wissen muss", "邸报 今日要闻 头条", "🎉 Party 🎉", "a  b"]
-    + ["Plain words " * 20, "=?utf-8?q?not_one?= of ours", "Ünïcödé " * 30],
+    [
+        "Grüße aus Köln: 7 Dinge, die man wissen muss",
+        "邸报 今日要闻 头条",
+        "🎉 Party 🎉",
+        "a  b",
+        "Plain words " * 20,
+        "=?utf-8?q?not_one?= of ours",
+        "Ünïcödé " * 30,
+    ],
 )
 def test_subjects_of_the_world(subject: str) -> None:
     assert decoded(head(subject=subject), "Subject") == " ".join(subject.split())
 
 
-@pytest.mark.parametrize("name", ["Ada", "Ada L.", 'A "Q" \\ B', "Žofie Nováková", "李明", "Ada, Ben"])
+@pytest.mark.parametrize(
+    "name", ["Ada", "Ada L.", 'A "Q" \\ B', "Žofie Nováková", "李明", "Ada, Ben"]
+)
 def test_names_come_back_as_they_were(name: str) -> None:
     message = read(head(name=name))
 

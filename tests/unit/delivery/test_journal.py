@@ -278,7 +278,8 @@ def test_a_retired_journal_is_kept_a_week(kept: Journal, place: Path) -> None:
     assert not list((place / journal.RETIRED).iterdir())
 
 
-def test_a_second_journal_of_the_same_worker_is_a_bug(kept: Journal, place: Path) -> None:
+@pytest.mark.usefixtures("kept")
+def test_a_second_journal_of_the_same_worker_is_a_bug(place: Path) -> None:
     with pytest.raises(ValueError, match="already"):
         Journal.open(place, "worker-1")
 
@@ -303,7 +304,7 @@ def test_a_full_disk_leaves_no_torn_record(kept: Journal, monkeypatch: pytest.Mo
     def partly(descriptor: int, data: bytes) -> int:
         return write(descriptor, data[: len(data) // 2])
 
-    def never(descriptor: int, data: bytes) -> int:
+    def never(_descriptor: int, _data: bytes) -> int:
         raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
 
     for broken in (partly, never):

@@ -64,9 +64,7 @@ def test_a_row_and_its_result_say_the_same(database: Database) -> None:
         reply = Reply(250, "2.0.0", "ok")
         row = ledger.accepted(held, 1, 1, reply, "relay", NOON)
 
-        assert ledger.result_of(row) == Result(
-            1, "accepted", NOON, 250, "2.0.0", "ok", chunk=1
-        )
+        assert ledger.result_of(row) == Result(1, "accepted", NOON, 250, "2.0.0", "ok", chunk=1)
 
 
 def test_the_second_result_of_a_person_is_refused(database: Database) -> None:
@@ -83,7 +81,7 @@ def test_a_commit_of_unknown_outcome_may_be_repeated(database: Database) -> None
     books.sending(database, 4)
     with database.transaction() as session:
         held = leased(session)
-        entries = [Result(1, "accepted", NOON), deferral(2)]
+        entries: list[Entry] = [Result(1, "accepted", NOON), deferral(2)]
         rows = [ledger.accepted(held, 3, 1, Reply(250), "", NOON)]
         ledger.record(session, held, entries, rows=rows)
 

@@ -96,8 +96,8 @@ def test_a_ledger_has_a_line_for_every_candidate(database: Database) -> None:
 
         lines = list(queries.ledger_lines(session, campaign))
         some = {
-            outcome: [n.subscriber for n in queries.ledger_lines(session, campaign, outcome=outcome)]
-            for outcome in ("accepted", "open", "excluded", "uncertain")
+            name: [n.subscriber for n in queries.ledger_lines(session, campaign, outcome=name)]
+            for name in ("accepted", "open", "excluded", "uncertain")
         }
 
     told = [(n.subscriber, n.outcome, n.reason, n.attempts) for n in lines]

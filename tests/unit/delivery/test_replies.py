@@ -18,7 +18,9 @@ def on_the_wire(code: int, lines: list[str]) -> bytes:
 
 
 @given(st.lists(answers, max_size=6), st.data())
-def test_any_cut_gives_the_same_answers(said: list[tuple[int, list[str]]], data: st.DataObject) -> None:
+def test_any_cut_gives_the_same_answers(
+    said: list[tuple[int, list[str]]], data: st.DataObject
+) -> None:
     wire = b"".join(on_the_wire(code, lines) for code, lines in said)
     cuts = sorted(data.draw(st.lists(st.integers(0, len(wire)), max_size=30)))
     replies, heard = Replies(), list[Answer]()
@@ -38,8 +40,19 @@ def test_a_bare_code_and_a_bare_line_feed_will_do(wire: bytes) -> None:
 
 @pytest.mark.parametrize(
     "wire",
-    [b"ok\r\n", b"\r\n", b"25 ok\r\n", b"2500 ok\r\n", b"150 wait\r\n", b"600 x\r\n", b"HTTP/1.1\r\n"]
-    + [b"250-a\r\n550 b\r\n", b"250-a\r\n550-b\r\n", b"250 " + b"x" * 5000, b"250-x\r\n" * 300],
+    [
+        b"ok\r\n",
+        b"\r\n",
+        b"25 ok\r\n",
+        b"2500 ok\r\n",
+        b"150 wait\r\n",
+        b"600 x\r\n",
+        b"HTTP/1.1\r\n",
+        b"250-a\r\n550 b\r\n",
+        b"250-a\r\n550-b\r\n",
+        b"250 " + b"x" * 5000,
+        b"250-x\r\n" * 300,
+    ],
 )
 def test_nonsense_is_told_apart(wire: bytes) -> None:
     with pytest.raises(NoSmtp):

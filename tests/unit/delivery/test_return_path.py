@@ -17,8 +17,14 @@ def test_the_token_comes_back() -> None:
 
 @pytest.mark.parametrize(
     "mangled",
-    [str.upper, str.title, lambda a: a.replace("+", "-"), lambda a: a.replace("+", "=")]
-    + [lambda a: f"<{a}>", lambda a: f" {a}\r\n"],
+    [
+        str.upper,
+        str.title,
+        lambda a: a.replace("+", "-"),
+        lambda a: a.replace("+", "="),
+        lambda a: f"<{a}>",
+        lambda a: f" {a}\r\n",
+    ],
 )
 def test_gateways_may_mangle_it(mangled: object) -> None:
     assert callable(mangled)
@@ -27,8 +33,18 @@ def test_gateways_may_mangle_it(mangled: object) -> None:
 
 @pytest.mark.parametrize(
     "address",
-    ["", "<>", "news@example.com", "b+@x.org", "b+short@x.org", f"c+{TOKEN}@x.org", f"b+{TOKEN}"]
-    + [f"b+{TOKEN}1@x.org", f"b+{TOKEN[:-1]}!@x.org", f"b+{TOKEN[:-1]}1@x.org"],
+    [
+        "",
+        "<>",
+        "news@example.com",
+        "b+@x.org",
+        "b+short@x.org",
+        f"c+{TOKEN}@x.org",
+        f"b+{TOKEN}",
+        f"b+{TOKEN}1@x.org",
+        f"b+{TOKEN[:-1]}!@x.org",
+        f"b+{TOKEN[:-1]}1@x.org",
+    ],
 )
 def test_other_addresses_hold_none(address: str) -> None:
     assert token_of(address) is None

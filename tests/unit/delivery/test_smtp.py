@@ -13,7 +13,9 @@ from tests.fakes.smtp import Act, ScriptedSink, by_recipient
 QUICK = Timeouts(connect=5, reply=0.4, dot=0.4, block=5, quit=1)
 
 
-def letter(who: str, *, text: str = "Hello.\r\n", number: int = 1, return_path: str = "") -> Message:
+def letter(
+    who: str, *, text: str = "Hello.\r\n", number: int = 1, return_path: str = ""
+) -> Message:
     recipient = who if "@" in who else f"{who}@example.org"
     data = f"Subject: news for {who}\r\n\r\n{text}".encode()
     path = return_path or f"b+{number}@example.com"
@@ -25,8 +27,8 @@ def letters(*who: str) -> list[Message]:
 
 
 def relay(sink: ScriptedSink, **options: Any) -> SmtpRelay:
-    options = {"connections": 1, "timeouts": QUICK} | options
-    return relay_from_url(f"smtp://127.0.0.1:{sink.port}", **options)
+    given: dict[str, Any] = {"connections": 1, "timeouts": QUICK, **options}
+    return relay_from_url(f"smtp://127.0.0.1:{sink.port}", **given)
 
 
 def endings(sink: ScriptedSink, messages: list[Message], **options: Any) -> dict[str, Ending]:

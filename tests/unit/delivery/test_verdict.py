@@ -89,9 +89,7 @@ def test_a_refused_sender_says_nothing_about_the_recipient(enhanced: str) -> Non
         (550, "4.1.1", Cause.UNSTATED),  # a code of another class says nothing
     ],
 )
-def test_our_own_refusals_blame_only_whom_they_must(
-    code: int, enhanced: str, cause: Cause
-) -> None:
+def test_our_own_refusals_blame_only_whom_they_must(code: int, enhanced: str, cause: Cause) -> None:
     assert decide(Reply(code, enhanced)) == Refused(cause)
 
 

@@ -5,6 +5,7 @@ import time
 from collections.abc import Iterator
 
 import pytest
+import redis
 from celery import Celery
 
 from mailer.kit import broker
@@ -114,3 +115,13 @@ def test_rabbitmq_gets_queues_that_survive_it(heard: Heard) -> None:
     kinds = {queue.queue_arguments["x-queue-type"] for queue in app.conf.task_queues}
     assert kinds == {"quorum"}
     assert app.conf.broker_transport_options["confirm_publish"]
+
+
+def test_a_knock_lies_in_one_queue_only(redis_url: str, heard: Heard) -> None:
+    app = built(redis_url, heard)
+
+    assert broker.knock(app, "campaign.send", campaign=7)
+
+    with redis.Redis.from_url(redis_url) as client:
+        lists = [key for key in client.scan_iter() if client.type(key) == b"list"]
+        assert [(key, client.llen(key)) for key in lists] == [(b"dibao:bulk", 1)]

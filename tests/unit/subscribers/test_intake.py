@@ -167,7 +167,7 @@ def test_an_interrupted_import_keeps_what_was_stored_and_goes_on_when_run_again(
     monkeypatch.setattr(intake, "BATCH", 10)
     begun = taking(stocked, lines(60))
     progress = [next(begun), next(begun), next(begun)][-1]
-    begun.close()
+    del begun
 
     assert (progress.line, progress.added) == (21, 20)
     assert len(everything(stocked)) == 24
