@@ -60,9 +60,7 @@ class App:
     @cached_property
     def celery(self) -> Any:
         """The Celery app: one task per job."""
-        bound = {
-            name: (job.queue, self._bound(name, job.run)) for name, job in jobs.JOBS.items()
-        }
+        bound = {name: (job.queue, self._bound(name, job.run)) for name, job in jobs.JOBS.items()}
         return broker.build(self.settings.broker_url, bound)
 
     @cached_property
@@ -97,7 +95,7 @@ class App:
         return broker.knock(self.celery, job, **ids)
 
     def dispatcher(self) -> Dispatcher:
-        """This process's dispatcher with its journal and relay, made at the first call."""
+        """The dispatcher of this process, with its journal and relay; made at the first call."""
         with self._lock:
             if self._dispatcher is None:
                 self._dispatcher = _dispatcher(self)
@@ -205,7 +203,7 @@ class App:
 
 
 class Turns:
-    """Calls an action every few seconds in a thread; a failed turn is logged, the next one comes."""
+    """Calls an action every few seconds in a thread; after a failed turn comes the next one."""
 
     def __init__(self, name: str, act: Callable[[], object], seconds: float) -> None:
         self._name = name

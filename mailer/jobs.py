@@ -9,8 +9,8 @@ A knock may be lost, late or doubled: each job looks in the database first what 
 """
 
 import contextlib
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, replace
 
 import structlog
 from sqlalchemy.orm import Session
@@ -24,7 +24,7 @@ from mailer.campaigns.campaign import (
     State,
 )
 from mailer.content import queries as content
-from mailer.content.issue import Issue, Publication
+from mailer.content.issue import Publication
 from mailer.delivery import audience
 from mailer.delivery import queries as delivery_queries
 from mailer.delivery.dispatch import Dispatcher
@@ -37,6 +37,8 @@ from mailer.rendering.render import render
 from mailer.reports import actions as reports
 from mailer.tracking import actions as tracking
 from mailer.tracking.spool import Spool
+from subscribers import queries as subscribers
+from subscribers.segment import Segment
 
 KNOCKS = 32
 """The most knocks for one campaign at once: enough for as many worker processes."""
@@ -69,10 +71,18 @@ def prepare(tools: Tools, campaign: int) -> None:
         if found.state is not State.PREPARING:
             return
         issue = content.revision(session, found.issue, found.issue_revision)
+        house = _named(tools.publication, subscribers.segments(session), issue.language)
         needed = delivery_queries.needed(session, identity)
     try:
         editions = {
-            (mask, level): _edition(tools, found, issue, mask, level) for mask, level, _ in needed
+            (mask, level): render(
+                issue,
+                house,
+                followed=tuple(key for n, key in enumerate(found.segments) if mask >> n & 1),
+                tracking=level,
+                public_url=tools.settings.public_url,
+            )
+            for mask, level, _ in needed
         }
     except DibaoError as refused:
         with tools.database.transaction() as session:
@@ -133,20 +143,13 @@ JOBS: Mapping[str, Job] = {
 }
 
 
-def _edition(tools: Tools, campaign: Campaign, issue: Issue, mask: int, tracking: int) -> Edition:
-    followed = tuple(key for n, key in enumerate(campaign.segments) if mask >> n & 1)
-    return render(
-        issue,
-        tools.publication,
-        followed=followed,
-        tracking=tracking,
-        public_url=tools.settings.public_url,
-    )
+def _named(house: Publication, segments: Iterable[Segment], language: str) -> Publication:
+    """The publication with its segments' names as this issue's readers know them."""
+    names = tuple((segment.key, segment.name_in(language)) for segment in segments)
+    return replace(house, segments=names)
 
 
-def _freeze(
-    tools: Tools, campaign: Campaign, editions: Mapping[tuple[int, int], Edition]
-) -> int:
+def _freeze(tools: Tools, campaign: Campaign, editions: Mapping[tuple[int, int], Edition]) -> int:
     """Keep editions and audience and set the campaign sending, in one transaction; batches."""
     now = clock.now()
     with tools.database.transaction() as session:

@@ -64,27 +64,31 @@ class EditionRow(Base):
 
 
 _ARROWS = ", ".join(f"'{here}>{there}'" for here, moves in MOVES.items() for there in sorted(moves))
-_OFF_THE_ARROWS = (
-    f"NEW.state <> OLD.state AND OLD.state || '>' || NEW.state NOT IN ({_ARROWS})"
-)
+_OFF_THE_ARROWS = f"NEW.state <> OLD.state AND OLD.state || '>' || NEW.state NOT IN ({_ARROWS})"
 _REFUSAL = "not a move of a campaign"
 
 STATEMENTS: tuple[tuple[str, str], ...] = (
     (
         "sqlite",
-        f"CREATE TRIGGER campaign_moves BEFORE UPDATE OF state ON campaign WHEN {_OFF_THE_ARROWS} "
-        f"BEGIN SELECT RAISE(ABORT, '{_REFUSAL}'); END",
+        (
+            f"CREATE TRIGGER campaign_moves BEFORE UPDATE OF state ON campaign WHEN {_OFF_THE_ARROWS} "
+            f"BEGIN SELECT RAISE(ABORT, '{_REFUSAL}'); END"
+        ),
     ),
     (
         "postgresql",
-        "CREATE OR REPLACE FUNCTION campaign_moves() RETURNS trigger LANGUAGE plpgsql AS "
-        f"$$ BEGIN IF {_OFF_THE_ARROWS} THEN RAISE EXCEPTION '{_REFUSAL}'; END IF; "
-        "RETURN NEW; END $$",
+        (
+            "CREATE OR REPLACE FUNCTION campaign_moves() RETURNS trigger LANGUAGE plpgsql AS "
+            f"$$ BEGIN IF {_OFF_THE_ARROWS} THEN RAISE EXCEPTION '{_REFUSAL}'; END IF; "
+            "RETURN NEW; END $$"
+        ),
     ),
     (
         "postgresql",
-        "CREATE TRIGGER campaign_moves BEFORE UPDATE OF state ON campaign "
-        "FOR EACH ROW EXECUTE FUNCTION campaign_moves()",
+        (
+            "CREATE TRIGGER campaign_moves BEFORE UPDATE OF state ON campaign "
+            "FOR EACH ROW EXECUTE FUNCTION campaign_moves()"
+        ),
     ),
 )
 """(dialect, statement) in order; run by create_all, and by the migration."""

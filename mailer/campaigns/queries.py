@@ -56,13 +56,17 @@ def due(session: Session, now: datetime) -> tuple[CampaignId, ...]:
     """Campaigns whose time has come, and those whose preparation was interrupted."""
     scheduled = (CampaignRow.state == State.SCHEDULED) & (CampaignRow.scheduled_for <= now)
     rows = select(CampaignRow.id).where(scheduled | (CampaignRow.state == State.PREPARING))
-    return tuple(CampaignId(identity) for identity in session.scalars(rows.order_by(CampaignRow.id)))
+    return tuple(
+        CampaignId(identity) for identity in session.scalars(rows.order_by(CampaignRow.id))
+    )
 
 
 def sending(session: Session) -> tuple[CampaignId, ...]:
     """Campaigns that are on their way."""
     rows = select(CampaignRow.id).where(CampaignRow.state == State.SENDING)
-    return tuple(CampaignId(identity) for identity in session.scalars(rows.order_by(CampaignRow.id)))
+    return tuple(
+        CampaignId(identity) for identity in session.scalars(rows.order_by(CampaignRow.id))
+    )
 
 
 def stop_epoch(session: Session, identity: CampaignId) -> int | None:
@@ -86,7 +90,9 @@ def edition(session: Session, identity: EditionId) -> StoredEdition:
 def editions(session: Session, identity: CampaignId) -> tuple[StoredEdition, ...]:
     """A campaign's editions, by set of segments."""
     rows = select(EditionRow).where(EditionRow.campaign_id == identity)
-    return tuple(_edition(r) for r in session.scalars(rows.order_by(EditionRow.mask, EditionRow.id)))
+    return tuple(
+        _edition(r) for r in session.scalars(rows.order_by(EditionRow.mask, EditionRow.id))
+    )
 
 
 def _edition(row: EditionRow) -> StoredEdition:

@@ -35,7 +35,9 @@ app.command("demo")(demo.demo)
 def config(as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False) -> None:
     """Show every setting with its value; secrets are masked."""
     found = settings.read(os.environ)
-    values = {f"{settings.PREFIX}{n.upper()}": str(getattr(found, n)) for n in found.model_fields_set}
+    values = {
+        f"{settings.PREFIX}{n.upper()}": str(getattr(found, n)) for n in found.model_fields_set
+    }
     every = {
         f"{settings.PREFIX}{name.upper()}": str(getattr(found, name))
         for name in type(found).model_fields
@@ -58,7 +60,7 @@ def main() -> None:
         err.print(f"[red]{type(refusal).__name__}[/red]: ", end="")
         err.print(str(refusal), markup=False)
         sys.exit(exit_code(refusal))
-    except Exception as bug:
+    except Exception as bug:  # noqa: BLE001  # no stack trace reaches a person
         structlog.get_logger().debug("bug", exc_info=bug)
         err.print(f"[red]Dibao has a bug[/red] ({type(bug).__name__}). ", end="")
         err.print("Nothing that was stored is lost. DIBAO_LOG_LEVEL=debug shows where it is.")

@@ -2,7 +2,7 @@
 
 import os
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
 import typer
@@ -54,7 +54,7 @@ def _say_where(url: str, campaign: int) -> None:
 
 
 @contextmanager
-def _steps() -> Iterator[object]:
+def _steps() -> Iterator[Callable[[str], show.Advance]]:
     columns = (TextColumn("{task.description:<8}"), BarColumn(), MofNCompleteColumn())
     with Progress(*columns, TimeElapsedColumn(), console=err) as bars:
 

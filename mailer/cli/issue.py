@@ -257,6 +257,12 @@ def _show_summary(pasted: Pasted, output: Path | None) -> None:
         f"{counts['related']} related links, {counts['images']} places for pictures",
         markup=False,
     )
+    if counts["without_address"]:
+        err.print(
+            f"{counts['without_address']} related links and calls to action in the issue have no "
+            "address: fill in their `url`, or take them out",
+            markup=False,
+        )
     _show_lines("Left out", pasted.dropped)
     _show_lines("Links without an address", pasted.lost_links)
     _show_lines("Not understood, and not in the issue", pasted.not_understood)

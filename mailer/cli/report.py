@@ -53,8 +53,18 @@ def _show(found: Report) -> None:
     out.print(f"campaign {found.campaign}, {found.state}{began}, tracks {found.tracking}\n")
     lines = (*found.segments, found.total)
     table(
-        ("letters", "audience", "sent", "accepted", "refused", "deferred", "uncertain", "skipped",
-         "expired", "waiting"),
+        (
+            "letters",
+            "audience",
+            "sent",
+            "accepted",
+            "refused",
+            "deferred",
+            "uncertain",
+            "skipped",
+            "expired",
+            "waiting",
+        ),
         [(escape(line.name), *_letters(line)) for line in lines],
     )
     out.print()
@@ -63,9 +73,7 @@ def _show(found: Report) -> None:
     out.print()
     table(
         ("item", "got it", "clicked", "unsure", "machine", "rate"),
-        [
-            (escape(line.name), *_clicked(line)) for line in found.items
-        ],
+        [(escape(line.name), *_clicked(line)) for line in found.items],
     )
     _show_links(found.links)
     out.print()

@@ -24,8 +24,10 @@ def web(
         house.start_inbox()
     if house.settings.embedded:
         house.start_worker()
-    err.print(f"Pages at {house.settings.public_url}  (listening on "
-              f"{house.settings.web_host}:{house.settings.web_port})")
+    err.print(
+        f"Pages at {house.settings.public_url}  (listening on "
+        f"{house.settings.web_host}:{house.settings.web_port})"
+    )
     try:
         site.serve(house)
     finally:

@@ -8,7 +8,7 @@ so. Takes time in proportion to the input.
 from collections import Counter
 from dataclasses import dataclass
 
-from mailer.content.issue import Issue, Item, Kind
+from mailer.content.issue import Issue, Item, Kind, Link
 from mailer.content.paste_building import Fate, build
 from mailer.content.paste_headlines import roles
 from mailer.content.paste_html import is_html, lines_of_html
@@ -52,6 +52,13 @@ class Pasted:
         """All items, those inside articles included."""
         return tuple(item for top in self.issue.items for item in top.walk())
 
+    @property
+    def links(self) -> tuple[Link, ...]:
+        """Related links and calls to action; pasted text seldom keeps their addresses."""
+        calls = [item.cta for item in self.items if item.cta]
+        related = [link for item in self.items for link in item.related]
+        return (*related, *calls, *self.issue.ctas)
+
     def summary(self) -> dict[str, object]:
         """What was found, for people and programs; all counts are of the issue."""
         top, every = self.issue.items, self.items
@@ -68,6 +75,7 @@ class Pasted:
             "distinct_sources": len({source.url for source in sources}),
             "domains": len({source.domain for source in sources}),
             "related": sum(len(item.related) for item in every),
+            "without_address": sum(not link.url for link in self.links),
             "images": sum(item.image is not None for item in every),
             "tips": sum(item.kind is Kind.TIP for item in top),
             "rating": self.issue.rating is not None,

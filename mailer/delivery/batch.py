@@ -6,6 +6,7 @@ A chunk is started in the same transaction that reads its people, before the fir
 anything; so the database always knows the most that can have left the house.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from functools import lru_cache
@@ -168,16 +169,17 @@ def stopped(session: Session) -> tuple[CampaignId, ...]:
     return tuple(CampaignId(identity) for identity in session.scalars(found))
 
 
-def extend(session: Session, worker: str, *, seconds: float) -> frozenset[tuple[int, int, int]]:
-    """Prolong all leases of a worker; campaign, number and epoch of those it still has."""
+def extend(
+    session: Session, leases: Sequence[Lease], *, seconds: float
+) -> frozenset[tuple[int, int, int]]:
+    """Prolong leases; campaign, number and epoch of those that are still ours."""
     until = database_now(session) + timedelta(seconds=seconds)
-    still = (
-        update(BatchRow)
-        .where(BatchRow.worker == worker, BatchRow.state == "open")
-        .values(lease_until=until)
-        .returning(BatchRow.campaign_id, BatchRow.number, BatchRow.epoch)
+    prolonged = _fenced().values(lease_until=until).returning(BatchRow.number)
+    return frozenset(
+        (*held.key, held.epoch)
+        for held in leases
+        if session.execute(prolonged, _fence_values(held)).one_or_none() is not None
     )
-    return frozenset((row[0], row[1], row[2]) for row in session.execute(still))
 
 
 def start_chunk(

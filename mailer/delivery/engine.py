@@ -134,7 +134,7 @@ class SmtpRelay:
     def _begin_send(self, in_time: Callable[[], bool] | None) -> None:
         self._feed: Feed | None = None
         self._in_time = in_time
-        self._halted = self._finished = self._turning = False
+        self._halted = self._finished = self._turning = self._surfacing = False
         self._pause: asyncio.TimerHandle | None = None
         self._trouble: DibaoError | None = None
         self._error: BaseException | None = None
@@ -155,6 +155,7 @@ class SmtpRelay:
         try:
             while not self._finished:
                 self._loop.run_forever()
+                self._surfacing = False
                 if self._pause is not None:
                     self._pause.cancel()  # or it would stop the loop at a worse time
                     self._pause = None
@@ -266,9 +267,15 @@ class SmtpRelay:
         self._employ(self._feed)
         self._finished = self._is_over(self._feed)
         if self._finished or len(self._endings) >= _YIELD:
-            self._loop.stop()
+            self._surface()
         elif self._endings and self._pause is None:
-            self._pause = self._loop.call_later(_PAUSE, self._loop.stop)
+            self._pause = self._loop.call_later(_PAUSE, self._surface)
+
+    def _surface(self) -> None:
+        """Leave the loop, once: a second stop would wait for its next run (uvloop queues it)."""
+        if not self._surfacing:
+            self._surfacing = True
+            self._loop.stop()
 
     def _witnessed(self) -> bool:
         """Append this turn's records; False where the journal took none of them."""
@@ -302,13 +309,11 @@ class SmtpRelay:
         return over
 
     def _tick(self) -> None:
-        limits = self._timeouts
-        now = self._loop.time()
+        limits, now = self._timeouts, self._loop.time()
         for connection in [*self._joining, *self._live]:
             connection.check(now, limits)
         self._schedule()
-        pace = min(1.0, limits.reply / 4, limits.dot / 4)
-        self._timer = self._loop.call_later(pace, self._tick)
+        self._timer = self._loop.call_later(min(1.0, limits.reply / 4, limits.dot / 4), self._tick)
 
     # Connections
 
@@ -353,15 +358,14 @@ class SmtpRelay:
 
     async def _upgrade(self, connection: Connection) -> None:
         assert self._trust is not None
-        host, limit = self.address.host, self._timeouts.connect
         transport = cast("asyncio.Transport", connection.transport)
         try:
             upgraded = await self._loop.start_tls(
                 transport,
                 connection,
                 self._trust,
-                server_hostname=host,
-                ssl_handshake_timeout=limit,
+                server_hostname=self.address.host,
+                ssl_handshake_timeout=self._timeouts.connect,
             )
         except (OSError, TimeoutError) as refused:
             connection.abort(Setback(f"TLS: {refused}", everyone=isinstance(refused, ssl.SSLError)))
@@ -386,10 +390,10 @@ class SmtpRelay:
         await asyncio.sleep(0)
         self._dialling = 0  # those that were called off before they began
 
-    def _on_bug(self, loop: asyncio.AbstractEventLoop, context: dict[str, Any]) -> None:
+    def _on_bug(self, _loop: asyncio.AbstractEventLoop, context: dict[str, Any]) -> None:
         """An exception nobody caught: broken sockets are ordinary, the rest is ours to see."""
         error = context.get("exception")
-        if error is not None and not isinstance(error, OSError):
+        if self._feed is not None and error is not None and not isinstance(error, OSError):
             self._error = error
             self._finished = True
-            loop.stop()
+            self._surface()

@@ -334,10 +334,11 @@ class Run:
     def _prolong(self) -> None:
         asked = _boot_clock()
         with self._books:
-            worker = self._tools.worker
+            with self._memory:
+                leases = [held.lease for held in self._held.values()]
             with self._tools.database.transaction() as session:
-                still = batch.extend(session, worker, seconds=self._terms.lease)
-                actions.heartbeat(session, worker)
+                still = batch.extend(session, leases, seconds=self._terms.lease)
+                actions.heartbeat(session, self._tools.worker)
             with self._memory:
                 gone = [h for key, h in self._held.items() if key not in still]
                 self._deadline = asked + self._terms.lease - self._margin

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from sqlalchemy.orm import Session
 
 from mailer.campaigns import queries as campaigns
-from mailer.campaigns.campaign import Campaign, CampaignId
+from mailer.campaigns.campaign import Campaign, CampaignId, EditionId
 from mailer.content import queries as content
 from mailer.content.issue import Issue
 from mailer.delivery import queries as delivery
@@ -65,14 +65,16 @@ def explain(session: Session, campaign: CampaignId, address: EmailAddress) -> Ex
     subscriber = subscribers.by_address(session, address)
     if subscriber is None:
         nobody = ("Nobody subscribes with this address.",)
-        return Explanation(campaign, included=False, segments=(), outcome="", items=(), sentences=nobody)
+        return Explanation(
+            campaign, included=False, segments=(), outcome="", items=(), sentences=nobody
+        )
     standing = subscribers.explain(session, subscriber)
     line = delivery.explain(session, campaign, subscriber)
     frozen = found.frozen_at is not None
     sentences = [*standing.sentences, *_books(found, line.line if line else None)]
     segments = tuple(key for key in found.segments if key in standing.follows)
     if frozen and line is not None and line.line.edition is not None:
-        segments = campaigns.edition(session, line.line.edition).segments
+        segments = campaigns.edition(session, EditionId(line.line.edition)).segments
     included = bool(segments) and (
         (line is not None and line.line.outcome != "excluded") if frozen else standing.mailable
     )

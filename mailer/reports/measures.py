@@ -112,9 +112,7 @@ def rate(name: str, numerator: int, denominator: int, of: str) -> Rate:
     return Rate(name, numerator, denominator, share, of)
 
 
-def rates(
-    mailing: Mailing, opens: Classes, clicks: Classes, unsubscribes: int
-) -> tuple[Rate, ...]:
+def rates(mailing: Mailing, opens: Classes, clicks: Classes, unsubscribes: int) -> tuple[Rate, ...]:
     """All rates of a segment or of the whole campaign."""
     accepted = "accepted letters"
     return (

@@ -73,9 +73,7 @@ def unsubscribe(
     """
     _one_at_a_time(session, _LEAVING, subscriber)
     before = subscriber_queries.following(session, subscriber)
-    left = subscribers.unsubscribe(
-        session, subscriber, segments=segments, now=now, source=source
-    )
+    left = subscribers.unsubscribe(session, subscriber, segments=segments, now=now, source=source)
     ended = tuple(key for key in before if key not in left)
     events = note_unsubscribe(session, subscriber, campaign=campaign, ended=ended, now=now)
     return Left(ended, left, events)

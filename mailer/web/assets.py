@@ -17,6 +17,11 @@ from mailer.kit.errors import NotFound
 STATIC = Path(__file__).parent / "static"
 FOREVER = "public, max-age=31536000, immutable"
 
+SAMPLES = "/demo/pictures/"
+"""Where the pictures of the sample issues are; those in letters already sent have to stay there."""
+
+_SAMPLES = Path(__file__).parents[1] / "demo" / "pictures"
+
 
 class AssetNotFound(NotFound):
     """There is no such file."""
@@ -64,6 +69,24 @@ class Assets:
             )
 
         return routes
+
+
+def samples() -> APIRouter:
+    """Serves the pictures of the sample issues."""
+    routes = APIRouter()
+    found = {path.name: _read(_SAMPLES, path) for path in sorted(_SAMPLES.glob("*.png"))}
+
+    @routes.get(SAMPLES + "{name}")
+    def picture(name: str) -> Response:
+        if name not in found:
+            raise AssetNotFound
+        return Response(
+            found[name].content,
+            media_type=found[name].kind,
+            headers={"Cache-Control": "public, max-age=86400"},
+        )
+
+    return routes
 
 
 def _read(folder: Path, path: Path) -> Asset:

@@ -17,7 +17,7 @@ from mailer.kit.database import is_current
 from mailer.kit.errors import DibaoError, Unavailable
 from mailer.web import problems
 from mailer.web.access import refusal
-from mailer.web.assets import Assets
+from mailer.web.assets import Assets, samples
 from mailer.web.guard import Guard
 from mailer.web.inbox import letters
 from mailer.web.pages import Pages
@@ -43,6 +43,7 @@ def create(app: "App") -> FastAPI:
     assets = Assets()
     site.include_router(_health(app))
     site.include_router(assets.router())
+    site.include_router(samples())
     site.include_router(_entrance(app, assets))
     site.include_router(public.router(app))
     site.include_router(letters.router(app))

@@ -18,8 +18,6 @@ import time
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
-from pathlib import Path
-from typing import Any
 
 from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric import rsa
@@ -170,7 +168,9 @@ def _issue(links: int, words: int) -> Issue:
         for n in range(links)
     )
     return Issue(
-        title="Bench", slug="bench", sections=(Section(segments=("ai",), items=items),),
+        title="Bench",
+        slug="bench",
+        sections=(Section(segments=("ai",), items=items),),
         ctas=(Link("More", "https://news.example/more"),),
     )
 

@@ -6,10 +6,11 @@ from pathlib import Path
 from urllib.parse import urlsplit
 
 import pytest
-from playwright.sync_api import Page
+from playwright.sync_api import Page, ViewportSize
 
 AXE = Path(__file__).parents[2] / "node_modules/axe-core/axe.min.js"
-PHONE, DESK = {"width": 375, "height": 720}, {"width": 1280, "height": 900}
+PHONE = ViewportSize(width=375, height=720)
+DESK = ViewportSize(width=1280, height=900)
 
 
 @contextmanager

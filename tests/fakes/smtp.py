@@ -50,7 +50,7 @@ class ScriptedSink:
     return path at mail, the recipient from rcpt to dot.
     """
 
-    script: Script = lambda _stage, _about: None  # noqa: E731
+    script: Script = lambda _stage, _about: None
     offers: tuple[str, ...] = ("PIPELINING", "SIZE 10240000", "8BITMIME", "SMTPUTF8")
     packets: Callable[[bytes], Iterable[bytes]] = lambda data: (data,)
     tls: ssl.SSLContext | None = None  # offers STARTTLS

@@ -39,7 +39,9 @@ class House:
             timeout=PATIENCE,
             check=False,
         )
-        assert done.returncode == expect, f"{words}: {done.returncode}\n{done.stdout}\n{done.stderr}"
+        assert done.returncode == expect, (
+            f"{words}: {done.returncode}\n{done.stdout}\n{done.stderr}"
+        )
         assert "Traceback" not in done.stderr, done.stderr
         return done.stdout if expect == 0 else done.stderr
 
@@ -57,7 +59,9 @@ class House:
             if status["campaign"]["state"] in states:
                 return status
             time.sleep(0.3)
-        raise AssertionError(f"campaign {campaign} is still {status['campaign']['state']}: {status}")
+        raise AssertionError(
+            f"campaign {campaign} is still {status['campaign']['state']}: {status}"
+        )
 
     def _environment(self) -> dict[str, str]:
         kept = {k: v for k, v in os.environ.items() if not k.startswith("DIBAO_")}

@@ -13,8 +13,8 @@ import pytest
 from mailer.demo.people import people
 from mailer.inbox.server import Inbox
 from mailer.inbox.store import Store
-from tests.servers import free_port
 from tests.functional.house import House, embedded, full, write_people
+from tests.servers import free_port
 
 PEOPLE = 210
 ISSUE = "2026-47-couriers-and-carts"
@@ -80,12 +80,11 @@ def masked(source: bytes) -> bytes:
     return TOKEN.sub(b"<token>", b"\r\n".join(kept))
 
 
-def test_both_stacks_send_the_same_bytes_to_the_same_people(
-    small: House, large: House
-) -> None:
-    assert small.json("campaign", "verify", "1")["sums"] == large.json(
-        "campaign", "verify", "1"
-    )["sums"]
+def test_both_stacks_send_the_same_bytes_to_the_same_people(small: House, large: House) -> None:
+    assert (
+        small.json("campaign", "verify", "1")["sums"]
+        == large.json("campaign", "verify", "1")["sums"]
+    )
     assert letters(small) == letters(large)
 
 
@@ -101,17 +100,16 @@ def test_a_letter_goes_the_whole_way(small: House) -> None:
     assert status["progress"]["refused"] == refused
 
 
-def test_everybody_reads_what_they_follow_once_and_in_the_order_of_the_issue(
-    small: House
-) -> None:
+def test_everybody_reads_what_they_follow_once_and_in_the_order_of_the_issue(small: House) -> None:
     issue = small.json("issue", "show", ISSUE)
     items = [item for section in issue["issue"]["sections"] for item in section["items"]]
     follows = {p.address: set(p.segments) for p in people(PEOPLE)}
 
     for entry in Store(small.inbox).all():
         mail = message_from_bytes(entry.source, policy=policy.default)
-        text = mail.get_body(("plain",)).get_content()
-        flat = " ".join(text.split())
+        part = mail.get_body(("plain",))
+        assert part is not None
+        flat = " ".join(part.get_content().split())
         places = [flat.count(item["title"]) for item in items]
         wanted = [bool(follows[entry.recipient] & set(item["segments"])) for item in items]
         assert [count == 1 for count in places] == wanted

@@ -25,7 +25,9 @@ def sqlite_schema(database: Database) -> dict[tuple[str, str], str]:
 
 def rows(connection: Connection, query: str) -> list[list[str]]:
     """What a query finds, white space aside."""
-    return sorted([" ".join(cell.split()) for cell in row] for row in connection.execute(text(query)))
+    return sorted(
+        [" ".join(cell.split()) for cell in row] for row in connection.execute(text(query))
+    )
 
 
 @pytest.fixture

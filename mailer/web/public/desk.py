@@ -39,7 +39,7 @@ class Desk:
         self._paper = paper
         self._splicer = lru_cache(_EDITIONS)(self._splicer_of)
 
-    def leaving(self, bearer: Bearer, *, chosen_none: bool = False) -> HTMLResponse:
+    def leaving(self, bearer: Bearer, token: str, *, chosen_none: bool = False) -> HTMLResponse:
         """The page before unsubscribing; the letter's own segments are ticked."""
         found = self._preferences(bearer)
         if found is None:
@@ -54,9 +54,10 @@ class Desk:
             choices=followed,
             ticked=ticked or [choice.key for choice in followed],
             chosen_none=chosen_none,
+            token=token,
         )
 
-    def leave(self, bearer: Bearer, form: Form) -> Response:
+    def leave(self, bearer: Bearer, token: str, form: Form) -> Response:
         """Unsubscribe; again changes nothing and says the same.
 
         One click ends the segments the letter was for, and all of them where the letter is not
@@ -73,13 +74,14 @@ class Desk:
             return PlainTextResponse("You are unsubscribed.\n", headers=PRIVATE)
         chosen = form.all("segment")
         if found.followed and not chosen:
-            return self.leaving(bearer, chosen_none=True)
+            return self.leaving(bearer, token, chosen_none=True)
         left = self._end(bearer, chosen, source="unsubscribe page") if chosen else found.followed
         return self._paper.page(
             "left.html",
             address=found.masked_address,
             ended=[c.name for c in found.choices if c.key in chosen and c.key not in left],
             left=[choice.name for choice in found.choices if choice.key in left],
+            token=token,
         )
 
     def preferences(self, bearer: Bearer, *, said: str = "") -> HTMLResponse:

@@ -23,9 +23,11 @@ PAGE_POLICY = (
 LETTER_POLICY = (
     # a letter's links open in a new tab, which the sandbox would else hold back
     "sandbox allow-popups allow-popups-to-escape-sandbox allow-top-navigation; default-src 'none'; "
-    "img-src https: data:; style-src 'unsafe-inline'; base-uri 'none'; form-action 'none'; "
+    "img-src https: data:{own}; style-src 'unsafe-inline'; base-uri 'none'; form-action 'none'; "
     "frame-ancestors 'none'"
 )
+"""`own` is our own address where it is no https one: pictures of somebody trying things out."""
+
 NO_STORE = "no-store"
 PRIVATE = {
     "Referrer-Policy": "no-referrer",  # the address of the page is a token
@@ -45,6 +47,9 @@ class Paper:
 
     def __init__(self, app: "App") -> None:
         self._pages = Pages.of(app)
+        address = app.settings.public_url
+        own = "" if address.startswith("https:") else " " + "/".join(address.split("/")[:3])
+        self._letter_policy = LETTER_POLICY.format(own=own)
 
     def page(self, name: str, status: int = HTTPStatus.OK, **values: Any) -> HTMLResponse:
         """A page that belongs to one reader, or to nobody: never kept, never indexed."""
@@ -56,7 +61,7 @@ class Paper:
 
     def letter(self, html: str, *, public: bool) -> HTMLResponse:
         """A letter as a page: its own styles, pictures, links, and nothing else."""
-        headers = {**(OPEN if public else PRIVATE), "Content-Security-Policy": LETTER_POLICY}
+        headers = {**(OPEN if public else PRIVATE), "Content-Security-Policy": self._letter_policy}
         return HTMLResponse(html, headers=headers)
 
     def nothing(self) -> HTMLResponse:

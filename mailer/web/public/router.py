@@ -95,12 +95,14 @@ def _own_pages(app: "App", paper: Paper) -> APIRouter:
     @routes.api_route("/u/{token}", methods=READ)
     def unsubscribe_page(token: str) -> HTMLResponse:
         """What unsubscribing would end; a scanner that fetches this ends nothing."""
-        return paper.page("neutral.html") if token == NEUTRAL else desk.leaving(_bearer(app, token))
+        if token == NEUTRAL:
+            return paper.page("neutral.html")
+        return desk.leaving(_bearer(app, token), token)
 
     @routes.post("/u/{token}")
     def unsubscribe(token: str, form: Annotated[Form, Depends(posted)]) -> Response:
         """Unsubscribe: by a mail program's one click, or by the button on our page."""
-        return desk.leave(_bearer(app, token), form)
+        return desk.leave(_bearer(app, token), token, form)
 
     @routes.api_route("/p/{token}", methods=READ)
     def preferences_page(token: str) -> HTMLResponse:

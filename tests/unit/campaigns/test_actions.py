@@ -145,5 +145,8 @@ def test_an_audience_whose_sum_is_wrong_is_a_bug(database: Database) -> None:
 
 
 def test_an_unknown_campaign_says_so(database: Database) -> None:
-    with pytest.raises(queries.CampaignNotFound, match="no campaign 99"), database.transaction() as s:
+    with (
+        pytest.raises(queries.CampaignNotFound, match="no campaign 99"),
+        database.transaction() as s,
+    ):
         actions.pause(s, CampaignId(99))

@@ -20,9 +20,7 @@ def test_every_state_but_the_last_two_can_be_cancelled() -> None:
     assert all(State.CANCELLED in moves for state, moves in MOVES.items() if state not in over)
 
 
-@pytest.mark.parametrize(
-    ("word", "bits"), [("none", 0), ("opens", 1), ("clicks", 2), ("all", 3)]
-)
+@pytest.mark.parametrize(("word", "bits"), [("none", 0), ("opens", 1), ("clicks", 2), ("all", 3)])
 def test_tracking_is_said_in_words(word: str, bits: int) -> None:
     assert Tracking.parse(word) == bits
 

@@ -142,6 +142,7 @@ def test_stories_that_end_with_their_address_a_tip_and_an_article(shared: Path) 
     assert (trends.kind, len(trends.items)) == (Kind.DEEP_DIVE, 20)
     assert [part.number for part in trends.items] == list(range(1, 21))
     assert (summary["sources"], summary["domains"]) == (11, 8)
+    assert (summary["related"], summary["without_address"]) == (7, 7)
     assert [line.number for line in pasted.lost_links] == [94, 130]
     sources = [source.url for item in updates.items for source in item.sources]
     assert not any(url.endswith((".", " ")) for url in sources)

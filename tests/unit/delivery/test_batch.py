@@ -153,7 +153,7 @@ def test_a_worker_prolongs_all_it_has_and_hears_what_it_lost(database: Database)
         batch.account(session, first, flushed=0, done=True)
         session.expire_all()
 
-        still = batch.extend(session, "one", seconds=3600)
+        still = batch.extend(session, [first, second], seconds=3600)
 
         assert still == {(campaign, 2, second.epoch)}
         until = session.get_one(BatchRow, (campaign, 2)).lease_until

@@ -2,10 +2,12 @@
 
 import threading
 from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager, suppress
 from datetime import timedelta
 
 import pytest
 from sqlalchemy import select, update
+from sqlalchemy.orm import Session
 
 from mailer.campaigns import actions as campaigns
 from mailer.campaigns import queries as campaign_queries
@@ -17,6 +19,7 @@ from mailer.delivery.relay import Ending, Message, Reply, Silence
 from mailer.delivery.run import Terms
 from mailer.delivery.verdict import Patience
 from mailer.kit.database import Database
+from mailer.kit.errors import Unavailable
 from subscribers import queries as subscribers
 from subscribers.models import SubscriberRow, SuppressionRow
 from subscribers.subscriber import SubscriberId
@@ -367,3 +370,73 @@ def test_the_deferred_of_a_cancelled_campaign_are_skipped(database: Database) ->
     assert (progress.accepted, progress.skipped, progress.open) == (2, 1, 0)
     with database.reading() as session:
         assert session.scalars(select(AttemptRow.batch)).all() == [2]
+
+
+class Away(Database):
+    """A database that is away now and then: before a transaction, or right after its commit."""
+
+    def __init__(self, url: str) -> None:
+        super().__init__(url)
+        self.before: set[int] = set()  # numbers of transactions that do not begin
+        self.after: set[int] = set()  # that are committed, and nobody hears of it
+        self.count = 0
+
+    @contextmanager
+    def transaction(self) -> Iterator[Session]:
+        self.count += 1
+        number = self.count
+        if number in self.before:
+            raise Unavailable
+        with super().transaction() as session:
+            yield session
+        if number in self.after:
+            raise Unavailable
+
+
+@pytest.mark.parametrize("number", range(3, 9))
+@pytest.mark.parametrize("moment", ["before", "after"])
+def test_a_database_that_was_away_costs_time_and_nothing_else(
+    sqlite_database: Database, monkeypatch: pytest.MonkeyPatch, moment: str, number: int
+) -> None:
+    monkeypatch.setattr("mailer.delivery.run._AGAIN", 0.01)
+    campaign = books.sending(sqlite_database, 12, batch_size=6)
+    flaky = Away(sqlite_database.url)
+    getattr(flaky, moment).add(number)
+    relay = ScriptedRelay({"reader2@example.org": Reply(550, "5.7.1")}, at_once=4)
+    one = books.dispatcher(flaky, relay, terms=Terms(chunk_size=2, lease=5))
+
+    for _ in range(3):
+        with suppress(Unavailable):
+            one.work(campaign)
+    one.close()
+    flaky.close()
+
+    finished, progress = state(sqlite_database, campaign)
+    if moment == "before" or finished is State.FINISHED:
+        assert recipients(relay) == list(range(1, 13))
+        assert (finished, progress.accepted, progress.refused) == (State.FINISHED, 11, 1)
+    else:  # a lease nobody heard of: it runs out, with nothing on the wire
+        assert len(set(recipients(relay))) == len(relay.sent) == progress.settled
+        (batch,) = open_batches(sqlite_database)
+        assert (batch.worker, batch.chunks_started) == ("one", 0)
+
+
+def test_results_that_cannot_be_written_wait_until_they_can(
+    sqlite_database: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("mailer.delivery.run._AGAIN", 0.01)
+    campaign = books.sending(sqlite_database, 4)
+    flaky = Away(sqlite_database.url)
+    flaky.before = set(range(4, 60))  # after registering, the lease and the first chunk
+    relay = ScriptedRelay()
+    one = books.dispatcher(flaky, relay)
+
+    with pytest.raises(Unavailable):
+        one.work(campaign)
+    assert state(sqlite_database, campaign)[1].open == 4
+    flaky.before = set()
+    one.sweep()
+
+    assert recipients(relay) == [1, 2, 3, 4]
+    finished, progress = state(sqlite_database, campaign)
+    assert (finished, progress.accepted) == (State.FINISHED, 4)

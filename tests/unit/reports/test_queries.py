@@ -12,8 +12,8 @@ from mailer.kit.database import Database
 from mailer.reports import actions, queries
 from mailer.reports.measures import Classes, Hits, Line, Report
 from mailer.reports.models import RollupRow
-from mailer.tracking.models import EventRow
 from mailer.tracking import queries as tracking
+from mailer.tracking.models import EventRow
 from tests.unit.tracking.scene import CAST, NOON, Scene, sent
 
 
@@ -64,7 +64,9 @@ def test_who_follows_two_segments_counts_in_both_and_once_in_the_total(database:
     report = read(scene)
 
     assert [(one.key, one.mailing.accepted) for one in report.segments] == [
-        ("e-commerce", 1), ("ai", 4), ("luxury", 2),
+        ("e-commerce", 1),
+        ("ai", 4),
+        ("luxury", 2),
     ]
     assert report.total.mailing.accepted == 4
     assert [one.opens.person.people for one in report.segments] == [1, 2, 2]

@@ -156,7 +156,7 @@ def test_candidates_are_what_a_naive_model_says(
     compare(sqlite_database, steps)
 
 
-@settings(suppress_health_check=[HealthCheck.function_scoped_fixture], max_examples=15)
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture], max_examples=30)
 @given(STEPS)
 def test_and_on_postgresql(postgres_database: Database, steps: list[Step]) -> None:
     compare(postgres_database, steps)

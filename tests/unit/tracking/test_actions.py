@@ -105,8 +105,14 @@ def test_a_sweep_over_nearly_all_links_is_a_machine_however_slow(database: Datab
     scene = sent(database)
     links = scene.editions[scene.people["Ada"]].links
     hits = [
-        Hit("click", scene.campaign, scene.people["Ada"], NOON + timedelta(seconds=60 + 30 * n),
-            link=link.number, agent=scene.hit("Ada").agent)
+        Hit(
+            "click",
+            scene.campaign,
+            scene.people["Ada"],
+            NOON + timedelta(seconds=60 + 30 * n),
+            link=link.number,
+            agent=scene.hit("Ada").agent,
+        )
         for n, link in enumerate(link for link in links if link.tracked)
     ]
 

@@ -98,18 +98,20 @@ def test_readers_of_another_domain_or_network_are_no_company() -> None:
     looks = [
         replace(OPEN, id=str(n), subscriber=n, domain=domain, network=network)
         for n, (domain, network) in enumerate(
-            [("a.example", "x"), ("b.example", "x"), ("a.example", "y"), ("", "x"), ("a.example", "")]
+            [
+                ("a.example", "x"),
+                ("b.example", "x"),
+                ("a.example", "y"),
+                ("", "x"),
+                ("a.example", ""),
+            ]
         )
     ]
 
     assert {one.readers_in_all for one in company(looks).values()} == {0}
 
 
-@given(
-    st.lists(
-        st.tuples(st.integers(0, 40), st.integers(1, 6)), min_size=1, max_size=40
-    )
-)
+@given(st.lists(st.tuples(st.integers(0, 40), st.integers(1, 6)), min_size=1, max_size=40))
 def test_the_quick_count_equals_the_plain_one(visits: list[tuple[int, int]]) -> None:
     looks = [
         replace(CLICK, id=str(n), link=link, at=NOON + timedelta(seconds=seconds / 2))

@@ -29,7 +29,7 @@ for n in range(1, 1_000_000):
 
 
 def hit(subscriber: int = 7) -> Hit:
-    return Hit("click", 3, subscriber, NOON, link=2, agent="Mozilla/5.0 \u2028 \"x\"", network="n")
+    return Hit("click", 3, subscriber, NOON, link=2, agent='Mozilla/5.0 \u2028 "x"', network="n")
 
 
 def drained(spool: Spool) -> list[Hit]:
@@ -62,11 +62,11 @@ def test_a_writer_goes_on_in_a_new_file_after_another_took_its_own(tmp_path: Pat
     writer.append(hit(1))
     parts = loader.ready()
     part = next(parts)
-    writer.append(hit(2))
+    writer.append(hit(2))  # while the other is still loading
     part.done()
-    parts.close()
 
     assert [h.subscriber for h in part.hits] == [1]
+    assert list(parts) == []
     assert [h.subscriber for h in drained(loader)] == [2]
 
 
@@ -105,10 +105,12 @@ def test_a_line_cut_off_by_a_full_disk_costs_that_hit_and_no_other(tmp_path: Pat
 
 def test_threads_may_append_at_once(tmp_path: Path) -> None:
     spool = Spool(tmp_path, segment=5000)
-    threads = [
-        threading.Thread(target=lambda: [spool.append(hit()) for _ in range(100)])
-        for _ in range(4)
-    ]
+
+    def write() -> None:
+        for _ in range(100):
+            spool.append(hit())
+
+    threads = [threading.Thread(target=write) for _ in range(4)]
     for thread in threads:
         thread.start()
     found = drained(spool)

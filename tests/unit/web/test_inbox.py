@@ -134,7 +134,7 @@ def test_the_frame_is_sandboxed_and_loads_nothing(app: House, browser: TestClien
     policy = answer.headers["content-security-policy"]
 
     assert policy.startswith("sandbox allow-popups")
-    assert "default-src 'none'; img-src data:" in policy
+    assert "default-src 'none'; img-src data: http://127.0.0.1:8000/demo/pictures/;" in policy
     assert "frame-ancestors 'self'" in policy
     for allowed in ("allow-scripts", "allow-same-origin", "allow-forms", "allow-top-navigation"):
         assert allowed not in policy

@@ -1,7 +1,6 @@
 """Readers' pages: a token opens them, only a POST changes something, nothing gives anybody away."""
 
 import re
-from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -72,15 +71,15 @@ def opened(database: Database, folder: Path) -> Door:
 
 
 @pytest.fixture
-def door(database: Database, tmp_path: Path) -> Iterator[Door]:
+def door(database: Database, tmp_path: Path) -> Door:
     """On either database."""
-    yield opened(database, tmp_path)
+    return opened(database, tmp_path)
 
 
 @pytest.fixture
-def quick(sqlite_database: Database, tmp_path: Path) -> Iterator[Door]:
+def quick(sqlite_database: Database, tmp_path: Path) -> Door:
     """Where the database makes no difference."""
-    yield opened(sqlite_database, tmp_path)
+    return opened(sqlite_database, tmp_path)
 
 
 def test_a_link_leads_to_its_place_and_leaves_a_hit(door: Door) -> None:

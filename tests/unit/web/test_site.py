@@ -160,6 +160,14 @@ def test_assets_may_be_kept_for_ever_under_an_address_that_changes(browser: Test
     assert browser.get("/static/%2e%2e/site.py").status_code == 404
 
 
+def test_the_pictures_of_the_sample_issues_are_served(browser: TestClient) -> None:
+    answer = browser.get("/demo/pictures/loom.png")
+
+    assert answer.headers["content-type"] == "image/png"
+    assert answer.content.startswith(b"\x89PNG")
+    assert browser.get("/demo/pictures/nothing.png").status_code == 404
+
+
 def test_the_bare_address_leads_us_to_the_studio_and_strangers_to_the_archive(
     app: House, browser: TestClient
 ) -> None:

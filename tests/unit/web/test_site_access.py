@@ -14,7 +14,11 @@ PRIVATE = ["/campaigns", "/campaigns/1", "/campaigns/1/live", "/campaigns/1/canc
 
 
 def ask(
-    peer: str = "127.0.0.1", *, production: bool = False, host: str = "localhost:8000", more: str = ""
+    peer: str = "127.0.0.1",
+    *,
+    production: bool = False,
+    host: str = "localhost:8000",
+    more: str = "",
 ) -> str:
     headers = {"host": host} | ({more: "127.0.0.1"} if more else {})
     return refusal(peer, headers, production=production)
