@@ -34,6 +34,8 @@ from mailer.kit.errors import DibaoError, Misconfigured, Unavailable
 from mailer.kit.settings import Settings
 from mailer.kit.signing import Keyring
 from mailer.tracking.spool import Spool
+from subscribers import actions as subscribers
+from subscribers import queries as subscriber_queries
 from subscribers.address import key_from
 
 COUNT = 2.0
@@ -103,10 +105,16 @@ class App:
 
     def ensure_schema(self) -> None:
         """Bring an embedded installation's schema up to date; refuse to start on an old one."""
-        if self.settings.embedded:
+        if self.settings.embedded and not is_current(self.database):
             upgrade(self.database)
         elif not is_current(self.database):
             raise Misconfigured("The database schema is not this version's: dibao db upgrade")
+        self._furnish()
+
+    def upgrade(self) -> None:
+        """Bring the schema up to date; doing it again changes nothing."""
+        upgrade(self.database)
+        self._furnish()
 
     def launch(self, campaign: CampaignId) -> None:
         """Prepare and send a campaign now. Raises CampaignAlreadyLaunched the second time."""
@@ -186,6 +194,19 @@ class App:
         self._dispatcher = None
         self._turns = []
 
+    def _furnish(self) -> None:
+        """The three starting segments; and the secret has to be the one of what is stored."""
+        with self.database.reading() as session:
+            if not subscriber_queries.key_fits(session, self.address_key):
+                raise Misconfigured(
+                    "DIBAO_SECRET_KEY: the oldest secret is not the one stored addresses were "
+                    "hashed with, so no suppression would be found; put it last"
+                )
+            furnished = subscriber_queries.segments(session, archived=True)
+        if not furnished:
+            with self.database.transaction() as session:
+                subscribers.ensure_segments(session)
+
     def _take_turns(self, name: str, act: Callable[[], object], seconds: float) -> None:
         turns = Turns(name, act, seconds)
         turns.start()
@@ -253,7 +274,12 @@ def _dispatcher(app: App) -> Dispatcher:
         url = f"smtp://{own.inbox_host}:{app.inbox.port if app.inbox else own.inbox_port}"
     timeouts = Timeouts(reply=own.smtp_timeout, dot=own.dot_timeout)
     relay = relay_from_url(
-        url, connections=own.connections, journal=kept, timeouts=timeouts, name=own.sender_domain
+        url,
+        connections=own.connections,
+        journal=kept,
+        timeouts=timeouts,
+        ahead=max(1, own.chunk_size // 4),  # what waits composed is uncertain if the host is lost
+        name=own.sender_domain,
     )
     letterhead = Letterhead(
         keyring=app.keyring,

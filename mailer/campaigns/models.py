@@ -71,7 +71,8 @@ STATEMENTS: tuple[tuple[str, str], ...] = (
     (
         "sqlite",
         (
-            f"CREATE TRIGGER campaign_moves BEFORE UPDATE OF state ON campaign WHEN {_OFF_THE_ARROWS} "
+            "CREATE TRIGGER campaign_moves BEFORE UPDATE OF state ON campaign "
+            f"WHEN {_OFF_THE_ARROWS} "
             f"BEGIN SELECT RAISE(ABORT, '{_REFUSAL}'); END"
         ),
     ),

@@ -160,7 +160,7 @@ def verify(number: Number, as_json: Json = False) -> None:
         for name, value in found.sums.items():
             out.print(f"{name:<12} {value:>10,}")
         for breach in found.breaches:
-            out.print(f"[red]breach[/red]: {breach}")
+            out.print(f"breach: {breach}", style="red", markup=False)
         out.print("The sum holds." if found.holds else "[red]The sum does not hold.[/red]")
 
     emit({"holds": found.holds, **plain(found)}, as_json=as_json, show=show)
@@ -181,9 +181,9 @@ def explain(
 
     def show() -> None:
         for sentence in found.sentences:
-            out.print(f"- {sentence}")
+            out.print(f"- {sentence}", markup=False)
         for item in found.items:
-            out.print(f"    {item}")
+            out.print(f"    {item}", markup=False)
 
     emit(found, as_json=as_json, show=show)
 
@@ -211,7 +211,7 @@ def _said(house: App, number: int, *, as_json: bool) -> None:
 
     def show() -> None:
         why = f" ({campaign.reason})" if campaign.reason else ""
-        out.print(f"[bold]{campaign.id}[/bold] {campaign.name}: {campaign.state}{why}")
+        out.print(f"{campaign.id} {campaign.name}: {campaign.state}{why}", markup=False)
         if campaign.scheduled_for:
             out.print(f"scheduled for {campaign.scheduled_for.isoformat()}")
         if campaign.frozen_at:

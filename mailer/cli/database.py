@@ -8,7 +8,6 @@ from mailer.app import compose
 from mailer.cli.terminal import out
 from mailer.kit import settings
 from mailer.kit.database import is_current
-from mailer.kit.database import upgrade as bring_up_to_date
 
 app = typer.Typer(help="The database schema.", no_args_is_help=True)
 
@@ -16,8 +15,7 @@ app = typer.Typer(help="The database schema.", no_args_is_help=True)
 @app.command()
 def upgrade() -> None:
     """Bring the schema to this version's; doing it again changes nothing."""
-    house = compose(settings.read(os.environ))
-    bring_up_to_date(house.database)
+    compose(settings.read(os.environ)).upgrade()
     out.print("The schema is up to date.")
 
 

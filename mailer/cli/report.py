@@ -65,15 +65,15 @@ def _show(found: Report) -> None:
             "expired",
             "waiting",
         ),
-        [(escape(line.name), *_letters(line)) for line in lines],
+        [(line.name, *_letters(line)) for line in lines],
     )
     out.print()
     head = ("segment", "opened", "unsure", "machine", "clicked", "unsure", "machine", "left")
-    table(head, [(escape(line.name), *_readers(line)) for line in lines])
+    table(head, [(line.name, *_readers(line)) for line in lines])
     out.print()
     table(
         ("item", "got it", "clicked", "unsure", "machine", "rate"),
-        [(escape(line.name), *_clicked(line)) for line in found.items],
+        [(line.name, *_clicked(line)) for line in found.items],
     )
     _show_links(found.links)
     out.print()
@@ -86,7 +86,7 @@ def _show_links(links: tuple[Line, ...]) -> None:
     if clicked:
         out.print()
         head = ("link", "slot", "clicked", "unsure", "machine")
-        table(head, [(escape(line.url), line.slot, *_people(line.clicks)) for line in clicked])
+        table(head, [(line.url, line.slot, *_people(line.clicks)) for line in clicked])
 
 
 def _letters(line: Line) -> tuple[int, ...]:

@@ -3,7 +3,6 @@
 from typing import Annotated
 
 import typer
-from rich.markup import escape
 
 from mailer.app import App
 from mailer.cli.terminal import application, emit, out, table
@@ -36,8 +35,8 @@ def list_(as_json: Json = False) -> None:
         rows = [
             (
                 one.key,
-                escape(one.name_in("en")),
-                escape(one.name_in("zh")),
+                one.name_in("en"),
+                one.name_in("zh"),
                 each.followers,
                 each.mailable,
             )

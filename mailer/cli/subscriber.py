@@ -9,7 +9,6 @@ from pathlib import Path
 from typing import Annotated, BinaryIO
 
 import typer
-from rich.markup import escape
 from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, TimeRemainingColumn
 
 from mailer.app import App
@@ -150,9 +149,7 @@ def list_(
         total = queries.counts(session).total
 
     def show() -> None:
-        rows = [
-            (str(one.id), one.address, escape(one.name), one.language, one.state) for one in found
-        ]
+        rows = [(str(one.id), one.address, one.name, one.language, one.state) for one in found]
         table(("number", "address", "name", "language", "state"), rows)
         if len(found) == limit:
             out.print(f"{total:,} in all; the next: --after {found[-1].id}")
@@ -230,10 +227,7 @@ def _said(house: App, who: str, *, as_json: bool) -> None:
         out.print(f"{person.address} {person.name}: {person.state}", markup=False)
         for sentence in standing.sentences:
             out.print(f"- {sentence}", markup=False)
-        rows = [
-            (c.at, c.act, ", ".join(c.segments), escape(c.source), escape(c.wording[:60]))
-            for c in history
-        ]
+        rows = [(c.at, c.act, ", ".join(c.segments), c.source, c.wording[:60]) for c in history]
         table(("when", "act", "segments", "by way of", "wording"), rows)
         if suppressions:
             lines = [

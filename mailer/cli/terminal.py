@@ -10,6 +10,7 @@ from functools import cache
 from typing import Any
 
 from rich.console import Console
+from rich.markup import escape
 from rich.table import Table
 
 from mailer.app import App, compose
@@ -46,7 +47,7 @@ def emit(value: object, *, as_json: bool, show: Callable[[], None]) -> None:
 def table(columns: Sequence[str], rows: Iterable[Sequence[object]], *, title: str = "") -> None:
     """Print rows under columns; numbers stand to the right."""
     grid = Table(title=title or None, title_justify="left", header_style="bold", box=None)
-    lines = [[_cell(value) for value in row] for row in rows]
+    lines = [[escape(_cell(value)) for value in row] for row in rows]  # data is no markup
     for n, column in enumerate(columns):
         numeric = bool(lines) and all(_is_number(line[n]) for line in lines)
         grid.add_column(column, justify="right" if numeric else "left", overflow="fold")

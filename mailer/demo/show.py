@@ -28,10 +28,12 @@ from mailer.rendering.edition import loads
 from mailer.tracking.spool import Hit
 from subscribers import actions as subscribers
 from subscribers import bulk
+from subscribers import queries as subscriber_queries
 from subscribers.address import EmailAddress
 from subscribers.subscriber import NewPerson
 
 PEOPLE = 3000
+STEP = 500  # people per transaction, so that the bar moves
 SEGMENTS = ("e-commerce", "ai", "luxury")
 ISSUES = Path(__file__).parent / "issues"
 
@@ -98,17 +100,41 @@ def add_people(app: App, advance: Advance, number: int = PEOPLE) -> None:
         )
         for person in people(number)
     ]
+    for start in range(0, number, STEP):
+        with app.database.transaction() as session:
+            bulk.add_confirmed(
+                session,
+                everybody[start : start + STEP],
+                now=app.now(),
+                key=app.address_key,
+                source="demo",
+                wording="Synthetic people agree to everything.",
+            )
+        advance(min(start + STEP, number), number)
     with app.database.transaction() as session:
-        subscribers.ensure_segments(session)
-        bulk.add_confirmed(
+        _take_leave(session, app)
+
+
+def _take_leave(session: Session, app: App) -> None:
+    """A few people left, complained, or never confirmed: the audience leaves them out."""
+    for person in subscriber_queries.search(session, limit=24):
+        if person.id % 3 == 0:
+            subscribers.unsubscribe(session, person.id, segments=None, now=app.now(), source="demo")
+        else:
+            reason = "complained" if person.id % 3 == 1 else "asked"
+            subscribers.suppress(
+                session, person.address_key, reason, now=app.now(), evidence="demo"
+            )
+    for n in range(8):
+        subscribers.subscribe(
             session,
-            everybody,
-            now=app.now(),
+            EmailAddress.parse(f"undecided.{n}@example.com"),
             key=app.address_key,
+            segments=("ai",),
             source="demo",
-            wording="Synthetic people agree to everything.",
+            wording="I would like to read this.",
+            now=app.now(),
         )
-    advance(number, number)
 
 
 def send(app: App, issue: IssueId, advance: Advance) -> Sent:

@@ -9,6 +9,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
+import psycopg
 from alembic import command
 from alembic.config import Config
 from alembic.runtime.migration import MigrationContext
@@ -27,7 +28,7 @@ from sqlalchemy import (
     text,
 )
 from sqlalchemy.engine import Dialect, make_url
-from sqlalchemy.exc import ArgumentError, DBAPIError
+from sqlalchemy.exc import ArgumentError, DBAPIError, IntegrityError
 from sqlalchemy.orm import DeclarativeBase, Session
 
 from mailer.kit.errors import Misconfigured, Unavailable
@@ -155,8 +156,8 @@ def insert_many(
 ) -> None:
     """Insert rows in bulk, in the given order of columns: COPY on PostgreSQL, else executemany.
 
-    All or nothing, within the session's transaction. Raises IntegrityError on SQLite and
-    psycopg's own error inside a DBAPIError on PostgreSQL where a key is there already.
+    All or nothing, within the session's transaction. Raises IntegrityError where a key is there
+    already, Unavailable where the database went away.
     """
     target = table.__table__
     assert isinstance(target, Table)
@@ -169,9 +170,14 @@ def insert_many(
     driver = session.connection().connection.driver_connection
     assert driver is not None
     statement = f'COPY "{target.name}" ({names}) FROM STDIN'
-    with driver.cursor() as cursor, cursor.copy(statement) as copy:
-        for row in rows:
-            copy.write_row(row)
+    try:
+        with driver.cursor() as cursor, cursor.copy(statement) as copy:
+            for row in rows:
+                copy.write_row(row)
+    except psycopg.errors.IntegrityError as broken:
+        raise IntegrityError(statement, None, broken) from broken
+    except (psycopg.OperationalError, psycopg.InterfaceError) as away:
+        raise Unavailable(f"The database does not answer: {away}") from away
 
 
 def upgrade(database: Database) -> None:

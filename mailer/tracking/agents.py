@@ -8,6 +8,7 @@ The text itself is read once and dropped; what stays is a kind and a short famil
 import re
 from dataclasses import dataclass
 from enum import StrEnum
+from functools import lru_cache
 
 LIMIT = 512
 """Characters of a header that are looked at; browsers need some 250."""
@@ -92,7 +93,11 @@ _PARTS = frozenset(
 
 def read(text: str) -> Agent:
     """What the header says. Never raises, whatever it is given; "" is no header."""
-    text = text[:LIMIT].strip()
+    return _read(text[:LIMIT].strip())
+
+
+@lru_cache(8192)  # reading takes some 100 us, and a thousand readers share a few dozen headers
+def _read(text: str) -> Agent:
     if not text:
         return Agent(Kind.NONE, "")
     if text == PRIVACY_AGENT:

@@ -26,8 +26,9 @@ import structlog
 
 from mailer.tracking.agents import LIMIT
 
-SEGMENT = 1_000_000
-"""Bytes after which a file is closed and the next one begun: some 4,000 hits, one transaction."""
+SEGMENT = 250_000
+"""Bytes after which a file is closed and the next one begun: a thousand hits, one transaction of
+well under a second, so that on SQLite nobody waits for it long."""
 
 _TAKEN = "taken-"  # such a file has no writer any more
 _log = structlog.get_logger()

@@ -100,9 +100,9 @@ TRIGGERS = (
         "postgresql",
         (
             "CREATE OR REPLACE FUNCTION audience_is_closed() RETURNS trigger LANGUAGE plpgsql"
-            " AS $$ BEGIN IF EXISTS (SELECT 1 FROM campaign c WHERE c.frozen_at IS NOT NULL "
-            "AND c.id IN (SELECT campaign_id FROM inserted)) THEN RAISE EXCEPTION 'the "
-            "audience is frozen'; END IF; RETURN NULL; END $$"
+            " AS $$ BEGIN IF EXISTS (SELECT 1 FROM campaign WHERE frozen_at IS NOT NULL AND "
+            "id IN (SELECT campaign_id FROM inserted)) THEN RAISE EXCEPTION 'the audience is "
+            "frozen'; END IF; RETURN NULL; END $$"
         ),
     ),
     (

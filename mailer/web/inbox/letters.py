@@ -28,12 +28,19 @@ _CLIPPED = 102 * 1024  # bytes of HTML that Gmail shows before it clips
 _WORDS = 200  # characters of a search
 
 
-def router(app: "App") -> APIRouter:  # noqa: C901  # a page of short routes
+def router(app: "App") -> APIRouter:
     """The pages under /inbox; only for a browser on this machine."""
-    routes = APIRouter(prefix="/inbox", dependencies=[Depends(private(app.settings))])
+    routes = APIRouter(dependencies=[Depends(private(app.settings))])
     pages = Pages.of(app)
     # not the server's own store: a reader must never keep it waiting
     store = Store(app.settings.data_dir / "inbox")
+    routes.include_router(_lists(app, pages, store))
+    routes.include_router(_letters(app, pages, store))
+    return routes
+
+
+def _lists(app: "App", pages: Pages, store: Store) -> APIRouter:
+    routes = APIRouter(prefix="/inbox")
 
     def listed(found: Page, sought: str) -> HTMLResponse:
         return pages.page("inbox/list.html", found=found, sought=sought, here=_place(app))
@@ -66,6 +73,12 @@ def router(app: "App") -> APIRouter:  # noqa: C901  # a page of short routes
         """Forget every letter."""
         store.clear()
         return RedirectResponse("/inbox", status_code=303)
+
+    return routes
+
+
+def _letters(app: "App", pages: Pages, store: Store) -> APIRouter:
+    routes = APIRouter(prefix="/inbox")
 
     @routes.get("/{identity}")
     def letter(identity: str, view: str = "html", *, pictures: bool = False) -> HTMLResponse:

@@ -28,12 +28,19 @@ class TooManyWatch(Unavailable):
     """Too many pages are being watched; this one goes on by reloading."""
 
 
-def router(app: "App") -> APIRouter:  # noqa: C901  # a page of short routes
+def router(app: "App") -> APIRouter:
     """The pages under /campaigns; only for a browser on this machine."""
-    routes = APIRouter(prefix="/campaigns", dependencies=[Depends(private(app.settings))])
+    routes = APIRouter(dependencies=[Depends(private(app.settings))])
     pages = Pages.of(app)
     boards = Boards(app)
-    watching: set[object] = set()
+    routes.include_router(_views(app, pages, boards))
+    routes.include_router(_streams(pages, boards))
+    routes.include_router(_moves(app, pages, boards))
+    return routes
+
+
+def _views(app: "App", pages: Pages, boards: Boards) -> APIRouter:
+    routes = APIRouter(prefix="/campaigns")
 
     @routes.get("")
     def all_campaigns() -> HTMLResponse:
@@ -47,6 +54,13 @@ def router(app: "App") -> APIRouter:  # noqa: C901  # a page of short routes
         """One campaign; with script it keeps itself up to date."""
         board = boards.look(_identity(number), fresh=True)
         return pages.page("studio/campaign.html", board=board, parts=_parts(pages, board))
+
+    return routes
+
+
+def _streams(pages: Pages, boards: Boards) -> APIRouter:
+    routes = APIRouter(prefix="/campaigns")
+    watching: set[object] = set()
 
     @routes.get("/{number}/live")
     async def watch(number: int, request: Request) -> StreamingResponse:
@@ -74,6 +88,12 @@ def router(app: "App") -> APIRouter:  # noqa: C901  # a page of short routes
             media_type="text/event-stream",
             headers={"Cache-Control": "no-store", "X-Accel-Buffering": "no"},
         )
+
+    return routes
+
+
+def _moves(app: "App", pages: Pages, boards: Boards) -> APIRouter:
+    routes = APIRouter(prefix="/campaigns")
 
     @routes.get("/{number}/cancel")
     def may_cancel(number: int) -> HTMLResponse:

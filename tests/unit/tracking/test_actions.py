@@ -6,6 +6,7 @@ import pytest
 from sqlalchemy import text
 from sqlalchemy.exc import DBAPIError
 
+from mailer.delivery.models import DeliveryRow
 from mailer.kit.database import Database
 from mailer.tracking import actions, machines
 from mailer.tracking.machines import Verdict
@@ -134,12 +135,9 @@ def test_a_click_before_its_acceptance_was_recorded_is_judged_again(database: Da
     scene = sent(database)
     assert verdicts(scene.load(scene.hit("Fay", "watches"))) == ["unsure"]
     with database.transaction() as session:
-        session.execute(
-            text(
-                "INSERT INTO delivery (campaign_id, subscriber_id, outcome, enhanced, reply, reason,"
-                " relay, worker, at, evidence) VALUES (:c, :s, 'accepted', '', '', '', '', '',"
-                " '2026-11-20 12:00:00+00:00', '')"
-            ).bindparams(c=scene.campaign, s=scene.people["Fay"])
+        fay = scene.people["Fay"]
+        session.add(
+            DeliveryRow(campaign_id=scene.campaign, subscriber_id=fay, outcome="accepted", at=NOON)
         )
 
     events = scene.load(scene.hit("Ada"))

@@ -1,5 +1,6 @@
 """Readers' pages: a token opens them, only a POST changes something, nothing gives anybody away."""
 
+import random
 import re
 from dataclasses import dataclass
 from pathlib import Path
@@ -211,10 +212,25 @@ def test_a_full_disk_costs_a_number_and_no_reader_their_link(
 def test_no_address_is_written_to_the_spool(quick: Door, tmp_path: Path) -> None:
     client = TestClient(quick.client.app, client=("203.0.114.77", 5000), follow_redirects=False)
     client.get(f"/c/{quick.token('Ada')}/1")
+    client.get(f"/c/{quick.token('Ada')}/1", headers={"x-forwarded-for": "198.51.101.9"})
 
     (path,) = (tmp_path / "spool").iterdir()
     assert "203.0" not in path.read_text()
-    assert len(quick.hits()[0].network) == 16
+    assert "198.51" not in path.read_text()
+    (network,) = {hit.network for hit in quick.hits()}
+    assert len(network) == 16
+
+
+def test_guessing_finds_nothing(quick: Door) -> None:
+    chance = random.Random(4711)  # noqa: S311  # the same guesses each time
+    ids = (f"{n:024d}" for n in range(200))
+    guesses = (
+        "".join(chance.choices("abcdefghijklmnopqrstuvwxyz234567", k=24)) for _ in range(200)
+    )
+    for token in (*ids, *guesses):
+        assert quick.client.get(f"/c/{token}/1").status_code == 404
+
+    assert quick.hits() == []
 
 
 @pytest.mark.parametrize("method", ["GET", "HEAD", "OPTIONS"])
