@@ -111,30 +111,29 @@ def add_people(app: App, advance: Advance, number: int = PEOPLE) -> None:
                 wording="Synthetic people agree to everything.",
             )
         advance(min(start + STEP, number), number)
-    with app.database.transaction() as session:
-        _take_leave(session, app)
+    _take_leave(app)
 
 
-def _take_leave(session: Session, app: App) -> None:
+def _take_leave(app: App) -> None:
     """A few people left, complained, or never confirmed: the audience leaves them out."""
-    for person in subscriber_queries.search(session, limit=24):
-        if person.id % 3 == 0:
-            subscribers.unsubscribe(session, person.id, segments=None, now=app.now(), source="demo")
-        else:
-            reason = "complained" if person.id % 3 == 1 else "asked"
-            subscribers.suppress(
-                session, person.address_key, reason, now=app.now(), evidence="demo"
+    now = app.now()
+    with app.database.transaction() as session:
+        for person in subscriber_queries.search(session, limit=24):
+            if person.id % 3 == 0:
+                subscribers.unsubscribe(session, person.id, segments=None, now=now, source="demo")
+            else:
+                why = "complained" if person.id % 3 == 1 else "asked"
+                subscribers.suppress(session, person.address_key, why, now=now, evidence="demo")
+        for n in range(8):
+            subscribers.subscribe(
+                session,
+                EmailAddress.parse(f"undecided.{n}@example.com"),
+                key=app.address_key,
+                segments=("ai",),
+                source="demo",
+                wording="I would like to read this.",
+                now=now,
             )
-    for n in range(8):
-        subscribers.subscribe(
-            session,
-            EmailAddress.parse(f"undecided.{n}@example.com"),
-            key=app.address_key,
-            segments=("ai",),
-            source="demo",
-            wording="I would like to read this.",
-            now=app.now(),
-        )
 
 
 def send(app: App, issue: IssueId, advance: Advance) -> Sent:

@@ -1,5 +1,6 @@
 """A report is live, exact, and says what is divided by what."""
 
+import threading
 from datetime import timedelta
 
 import pytest
@@ -204,3 +205,17 @@ def test_a_campaign_nobody_has_answered_has_no_rates_of_nothing(
 def test_there_is_no_report_without_a_campaign(sqlite_database: Database) -> None:
     with sqlite_database.reading() as session, pytest.raises(CampaignNotFound):
         queries.report(session, CampaignId(7))
+
+
+def test_two_loaders_at_once_count_one_reader_once(postgres_database: Database) -> None:
+    scene = sent(postgres_database)
+    opens = [scene.hit("Ada", after=600 + 20 * n) for n in range(40)]
+    threads = [
+        threading.Thread(target=scene.load, args=opens[start::4], daemon=True) for start in range(4)
+    ]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+
+    assert read(scene).total.opens.person == Hits(40, 1)
