@@ -1,5 +1,9 @@
 """`dibao campaign`: what goes to whom, and when."""
 
+import csv
+import dataclasses
+import json
+import sys
 import time
 from datetime import datetime
 from typing import Annotated
@@ -20,6 +24,8 @@ from mailer.campaigns.campaign import Campaign, CampaignId, Mode, State, Trackin
 from mailer.cli.terminal import application, emit, err, out, plain, table
 from mailer.content import queries as content
 from mailer.delivery import queries as delivery
+from mailer.delivery.ledger import OUTCOMES
+from mailer.delivery.queries import LedgerLine
 from mailer.kit.errors import Invalid
 from mailer.reports import explain as explanations
 from subscribers import queries as subscribers
@@ -29,6 +35,7 @@ app = typer.Typer(help="What goes to whom, and when.", no_args_is_help=True)
 
 Json = Annotated[bool, typer.Option("--json", help="Print JSON on standard output.")]
 Number = Annotated[int, typer.Argument(help="The campaign's number.", metavar="ID")]
+LISTED = (*OUTCOMES, "open", "excluded")
 POLL = 0.5  # seconds between two looks at a sending campaign
 
 
@@ -166,6 +173,31 @@ def verify(number: Number, as_json: Json = False) -> None:
     emit({"holds": found.holds, **plain(found)}, as_json=as_json, show=show)
     if not found.holds:
         raise typer.Exit(1)
+
+
+@app.command()
+def ledger(
+    number: Number,
+    outcome: Annotated[
+        str, typer.Option(help="Only these: accepted, refused, skipped, uncertain, excluded, ...")
+    ] = "",
+    as_json: Json = False,
+) -> None:
+    """Every candidate with what became of their letter, as CSV (ids only) or as JSON lines."""
+    if outcome and outcome not in LISTED:
+        raise typer.BadParameter(f"{outcome!r} is none of: {', '.join(LISTED)}")
+    fields = [field.name for field in dataclasses.fields(LedgerLine)]
+    writer = csv.writer(sys.stdout)
+    with application().database.reading() as session:
+        queries.campaign(session, CampaignId(number))
+        lines = delivery.ledger_lines(session, CampaignId(number), outcome=outcome or None)
+        if not as_json:
+            writer.writerow(fields)
+        for line in lines:
+            if as_json:
+                sys.stdout.write(json.dumps(plain(line), ensure_ascii=False) + "\n")
+            else:
+                writer.writerow([plain(getattr(line, field)) for field in fields])
 
 
 @app.command()

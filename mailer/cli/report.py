@@ -18,7 +18,7 @@ TOP = 10  # links shown to people; programs get all
 _FORMULA = tuple("=+-@\t\r")  # what makes a spreadsheet run a cell (CSV injection)
 _COLUMNS = (
     *("scope", "key", "name", "slot", "url", "audience", "sent", "accepted", "refused"),
-    *("skipped", "expired", "uncertain", "deferred", "waiting"),
+    *("skipped", "expired", "uncertain", "deferred", "waiting", "put_off"),
     *("opens_visible", "clicks_visible"),
     *("opened_person", "opened_unsure", "opened_machine"),
     *("clicked_person", "clicked_unsure", "clicked_machine", "unsubscribed"),
@@ -59,11 +59,11 @@ def _show(found: Report) -> None:
             "sent",
             "accepted",
             "refused",
-            "deferred",
             "uncertain",
             "skipped",
             "expired",
-            "waiting",
+            "open",
+            "deferred once",
         ),
         [(line.name, *_letters(line)) for line in lines],
     )
@@ -92,8 +92,8 @@ def _show_links(links: tuple[Line, ...]) -> None:
 def _letters(line: Line) -> tuple[int, ...]:
     mailing = line.mailing
     return (
-        *(mailing.audience, mailing.sent, mailing.accepted, mailing.refused, mailing.deferred),
-        *(mailing.uncertain, mailing.skipped, mailing.expired, mailing.waiting),
+        *(mailing.audience, mailing.sent, mailing.accepted, mailing.refused, mailing.uncertain),
+        *(mailing.skipped, mailing.expired, mailing.deferred + mailing.waiting, mailing.put_off),
     )
 
 
@@ -141,7 +141,7 @@ def _row(scope: str, line: Line) -> Iterable[str | int]:
     return (
         *(_safe(text) for text in (scope, line.key, line.name, line.slot, line.url)),
         *(mailing.audience, mailing.sent, mailing.accepted, mailing.refused, mailing.skipped),
-        *(mailing.expired, mailing.uncertain, mailing.deferred, mailing.waiting),
+        *(mailing.expired, mailing.uncertain, mailing.deferred, mailing.waiting, mailing.put_off),
         *(mailing.opens_visible, mailing.clicks_visible, *opens, *_people(line.clicks), left),
     )
 

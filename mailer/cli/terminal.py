@@ -24,7 +24,8 @@ EXIT: tuple[tuple[type[errors.DibaoError], int], ...] = (
 )
 """Kinds of refusal and their exit codes; any other refusal is 1, wrong usage 2, partly done 7."""
 
-out = Console(highlight=False, soft_wrap=True)
+WIDE = 140  # columns where nobody looks: a pipe or a file
+out = Console(highlight=False, soft_wrap=True, width=None if sys.stdout.isatty() else WIDE)
 err = Console(stderr=True, highlight=False, soft_wrap=True)
 
 

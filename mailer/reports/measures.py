@@ -43,6 +43,7 @@ class Mailing:
     uncertain: int = 0
     deferred: int = 0  # tried and told to come again; no outcome yet
     waiting: int = 0  # not tried yet
+    put_off: int = 0  # deferred at least once, whatever became of it since; part of `sent`
     opens_visible: int = 0  # of the accepted: their edition carries the pixel
     clicks_visible: int = 0  # of the accepted: the links of their edition lead through us
 

@@ -136,7 +136,10 @@ def _mailings(session: Session, campaign: CampaignId) -> Mapping[int, Mailing]:
     for edition, outcome, was_tried, people in rows:
         became = outcome or ("deferred" if was_tried else "waiting")
         offered = people if was_tried or outcome in _OFFERED else 0
-        found[edition] += Mailing(audience=people, sent=offered, **{became: people})
+        put_off = people if was_tried else 0
+        found[edition] += Mailing(
+            audience=people, sent=offered, put_off=put_off, **{became: people}
+        )
     return found
 
 

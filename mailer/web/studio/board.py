@@ -17,7 +17,9 @@ from sqlalchemy.orm import Session
 from mailer.campaigns import queries as campaigns
 from mailer.campaigns.campaign import MOVES, Campaign, CampaignId, State
 from mailer.delivery import queries as delivery
+from mailer.delivery import trouble
 from mailer.delivery.queries import LedgerLine, Progress
+from mailer.delivery.trouble import Deferrals, LaneProgress
 from mailer.reports import queries as reports
 from mailer.reports.measures import Report
 from subscribers import queries as subscribers
@@ -63,6 +65,8 @@ class Board:
     campaign: Campaign
     progress: Progress
     editions: tuple[EditionLine, ...]
+    lanes: tuple[LaneProgress, ...]
+    deferrals: tuple[Deferrals, ...]
     uncertain: tuple[Doubtful, ...]
     rate: float  # people settled per second: now while sending, on average afterwards
     remaining: float | None  # seconds at this rate; None where nobody can say
@@ -124,13 +128,26 @@ class Boards:
             found = campaigns.campaign(session, campaign)
             progress = delivery.progress(session, campaign, by_edition=True)
             editions = _editions(session, campaign, progress)
+            lanes = trouble.lanes(session, campaign)
+            deferrals = trouble.deferrals(session, campaign)
             uncertain = _uncertain(session, campaign) if progress.uncertain else ()
             report = self._report(session, found, watched, fresh=fresh)
         elapsed = _elapsed(found, self._app.now())
         rate = _rate(watched.samples, self._clock(), progress.settled, found, elapsed)
         moving = found.state is State.SENDING and rate > 0
         remaining = (progress.open - progress.deferred) / rate if moving else None
-        return Board(found, progress, editions, uncertain, rate, remaining, elapsed, report)
+        return Board(
+            campaign=found,
+            progress=progress,
+            editions=editions,
+            lanes=lanes,
+            deferrals=deferrals,
+            uncertain=uncertain,
+            rate=rate,
+            remaining=remaining,
+            elapsed=elapsed,
+            report=report,
+        )
 
     def _report(
         self, session: Session, found: Campaign, watched: _Watched, *, fresh: bool

@@ -2,26 +2,18 @@
 
 import pytest
 from sqlalchemy import insert, update
-from sqlalchemy.orm import Session
 
 from mailer.campaigns.campaign import CampaignId
 from mailer.campaigns.models import CampaignRow
 from mailer.campaigns.queries import CampaignNotFound
-from mailer.delivery import batch, ledger, queries
-from mailer.delivery.ledger import Result
+from mailer.delivery import queries
 from mailer.delivery.models import DeliveryRow
 from mailer.kit.database import Database
 from tests.fakes import books
 from tests.fakes.books import NOON
+from tests.unit.delivery.settled import settled
 
 BOTH = ("ai", "luxury")
-
-
-def settled(session: Session, outcome: str, *people: int) -> None:
-    held = batch.lease(session, "one", seconds=60)
-    assert held is not None
-    batch.start_chunk(session, held, 1, held.size, flushed=0, seconds=60)
-    ledger.store(session, held, [Result(n, outcome, NOON, chunk=1) for n in people])
 
 
 def test_progress_adds_up(database: Database) -> None:

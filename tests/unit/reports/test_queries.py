@@ -54,7 +54,7 @@ def test_letters_are_counted_by_what_became_of_them(database: Database) -> None:
     total = read(scene).total.mailing
 
     assert (total.audience, total.sent, total.accepted, total.refused) == (6, 6, 4, 1)
-    assert (total.deferred, total.waiting) == (1, 0)
+    assert (total.deferred, total.waiting, total.put_off) == (1, 0, 1)
     assert total.audience == total.accepted + total.refused + total.deferred
 
 

@@ -1,0 +1,79 @@
+"""Where a campaign has trouble: how far each lane is, and what relays said to those put off."""
+
+from dataclasses import dataclass
+
+from sqlalchemy import and_, func, select
+from sqlalchemy.orm import Session
+
+from mailer.campaigns.campaign import CampaignId
+from mailer.delivery.models import AttemptRow, AudienceRow, DeliveryRow
+
+
+@dataclass(frozen=True, slots=True)
+class LaneProgress:
+    """How far the people of one receiving provider are."""
+
+    lane: str
+    audience: int
+    accepted: int
+    refused: int
+    settled: int  # people with a result, whichever
+
+
+@dataclass(frozen=True, slots=True)
+class Deferrals:
+    """One answer that put people off."""
+
+    code: int | None
+    enhanced: str
+    reply: str  # as one of them got it, the address cut out
+    tries: int
+    open: int  # people it put off who have no result yet
+
+
+def lanes(session: Session, campaign: CampaignId) -> tuple[LaneProgress, ...]:
+    """Every lane of a frozen audience, the largest first."""
+    people = func.count()
+    result = and_(
+        DeliveryRow.campaign_id == AudienceRow.campaign_id,
+        DeliveryRow.subscriber_id == AudienceRow.subscriber_id,
+    )
+    rows = session.execute(
+        select(
+            AudienceRow.lane,
+            people,
+            func.count().filter(DeliveryRow.outcome == "accepted"),
+            func.count().filter(DeliveryRow.outcome == "refused"),
+            func.count(DeliveryRow.outcome),
+        )
+        .outerjoin(DeliveryRow, result)
+        .where(AudienceRow.campaign_id == campaign, AudienceRow.excluded.is_(None))
+        .group_by(AudienceRow.lane)
+        .order_by(people.desc(), AudienceRow.lane)
+    )
+    return tuple(LaneProgress(row[0] or "", *row[1:]) for row in rows)
+
+
+def deferrals(session: Session, campaign: CampaignId, *, limit: int = 20) -> tuple[Deferrals, ...]:
+    """The answers that put people off, the most frequent first."""
+    tries = func.count()
+    result = and_(
+        DeliveryRow.campaign_id == AttemptRow.campaign_id,
+        DeliveryRow.subscriber_id == AttemptRow.subscriber_id,
+    )
+    settled = func.count(DeliveryRow.outcome)
+    rows = session.execute(
+        select(
+            AttemptRow.code,
+            AttemptRow.enhanced,
+            func.max(AttemptRow.reply),
+            tries,
+            tries - settled,
+        )
+        .outerjoin(DeliveryRow, result)
+        .where(AttemptRow.campaign_id == campaign)
+        .group_by(AttemptRow.code, AttemptRow.enhanced)
+        .order_by(tries.desc(), AttemptRow.code)
+        .limit(limit)
+    )
+    return tuple(Deferrals(*row) for row in rows)
