@@ -11,6 +11,7 @@ A knock may be lost, late or doubled: each job looks in the database first what 
 import contextlib
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, replace
+from datetime import datetime
 
 import structlog
 from sqlalchemy.orm import Session
@@ -21,16 +22,17 @@ from mailer.campaigns.campaign import (
     Campaign,
     CampaignAlreadyLaunched,
     CampaignId,
+    EditionId,
     State,
 )
 from mailer.content import queries as content
-from mailer.content.issue import Publication
+from mailer.content.issue import Issue, Publication
 from mailer.delivery import audience
 from mailer.delivery import queries as delivery_queries
 from mailer.delivery.dispatch import Dispatcher
 from mailer.kit import clock
 from mailer.kit.database import Database, try_lock
-from mailer.kit.errors import DibaoError
+from mailer.kit.errors import DibaoError, Invalid
 from mailer.kit.settings import Settings
 from mailer.rendering.edition import Edition
 from mailer.rendering.render import render
@@ -45,6 +47,10 @@ KNOCKS = 32
 
 _SWEEP_LOCK = 4472  # any number, the same in every worker
 _log = structlog.get_logger()
+
+
+class NothingToRead(Invalid):
+    """The issue has no item for anybody in the audience: look at the segments of its items."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,15 +81,11 @@ def prepare(tools: Tools, campaign: int) -> None:
         needed = delivery_queries.needed(session, identity)
     try:
         editions = {
-            (mask, level): render(
-                issue,
-                house,
-                followed=tuple(key for n, key in enumerate(found.segments) if mask >> n & 1),
-                tracking=level,
-                public_url=tools.settings.public_url,
-            )
+            (mask, level): _edition(tools, house, issue, _keys(found, mask), level)
             for mask, level, _ in needed
         }
+        if editions and not any(editions.values()):
+            raise NothingToRead
     except DibaoError as refused:
         with tools.database.transaction() as session:
             campaigns.hand_back(session, identity, reason=str(refused))
@@ -149,25 +151,32 @@ def _named(house: Publication, segments: Iterable[Segment], language: str) -> Pu
     return replace(house, segments=names)
 
 
-def _freeze(tools: Tools, campaign: Campaign, editions: Mapping[tuple[int, int], Edition]) -> int:
+def _keys(campaign: Campaign, mask: int) -> tuple[str, ...]:
+    return tuple(key for n, key in enumerate(campaign.segments) if mask >> n & 1)
+
+
+def _edition(
+    tools: Tools, house: Publication, issue: Issue, followed: tuple[str, ...], tracking: int
+) -> Edition | None:
+    """The edition for one set of segments; None where the issue says nothing to it."""
+    if issue.items and not issue.for_segments(followed).items:
+        return None
+    return render(
+        issue, house, followed=followed, tracking=tracking, public_url=tools.settings.public_url
+    )
+
+
+def _freeze(
+    tools: Tools, campaign: Campaign, editions: Mapping[tuple[int, int], Edition | None]
+) -> int:
     """Keep editions and audience and set the campaign sending, in one transaction; batches."""
     now = clock.now()
     with tools.database.transaction() as session:
         if not campaigns.claim(session, campaign.id):
             return 0  # another worker has prepared it meanwhile
-        stored = {
-            (mask, tracking): campaigns.add_edition(
-                session,
-                campaign.id,
-                mask=mask,
-                segments=edition.segments,
-                tracking=tracking,
-                artifact=edition.dumps(),
-                sha256=edition.sha256,
-                sizes=(edition.html_bytes, edition.text_bytes),
-                now=now,
-            )
-            for (mask, tracking), edition in editions.items()
+        stored: dict[tuple[int, int], EditionId | None] = {
+            key: _kept(session, campaign, key, edition, now) if edition else None
+            for key, edition in editions.items()
         }
         frozen = audience.freeze(
             session, campaign.id, stored, now=now, batch_size=tools.settings.batch_size
@@ -181,6 +190,26 @@ def _freeze(tools: Tools, campaign: Campaign, editions: Mapping[tuple[int, int],
             now=now,
         )
     return frozen.batches
+
+
+def _kept(
+    session: Session,
+    campaign: Campaign,
+    key: tuple[int, int],
+    edition: Edition,
+    now: datetime,
+) -> EditionId:
+    return campaigns.add_edition(
+        session,
+        campaign.id,
+        mask=key[0],
+        segments=edition.segments,
+        tracking=key[1],
+        artifact=edition.dumps(),
+        sha256=edition.sha256,
+        sizes=(edition.html_bytes, edition.text_bytes),
+        now=now,
+    )
 
 
 def _launch_scheduled(session: Session, campaign: CampaignId) -> None:

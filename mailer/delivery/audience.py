@@ -35,6 +35,11 @@ from mailer.kit.errors import Conflict
 from subscribers import queries as subscribers
 
 DUPLICATE = "duplicate_address"
+NOTHING = "nothing_to_read"
+"""Follows a segment of the campaign, and the issue has no item for what they follow."""
+
+Editions = Mapping[tuple[int, int], EditionId | None]
+"""Set of segments (bits) and tracking level (bits) -> edition; None where it would be empty."""
 
 _SORT_MEMORY = "64MB"  # on PostgreSQL, for the one sort of a freeze: 1 M people spill otherwise
 Candidates = Select[int, str, str, int, int, str | None]
@@ -64,16 +69,16 @@ class Frozen:
 def freeze(
     session: Session,
     campaign: CampaignId,
-    editions: Mapping[tuple[int, int], EditionId],
+    editions: Editions,
     *,
     now: datetime,
     batch_size: int = 1000,
 ) -> Frozen:
     """Fix who the campaign is for; the caller starts it in the same transaction.
 
-    `editions` says which edition serves a set of segments (bits) at a tracking level (bits).
-    Whatever an interrupted freeze left behind is discarded first. Raises AudienceFrozen, or
-    EditionMissing, in which case the transaction is to be rolled back.
+    `editions` says which edition serves whom; people it has nothing for are left out. Whatever an
+    interrupted freeze left behind is discarded first. Raises AudienceFrozen, or EditionMissing, in
+    which case the transaction is to be rolled back.
     """
     found = campaigns.campaign(session, campaign)
     if found.frozen_at is not None:
@@ -101,7 +106,7 @@ def fill(
     session: Session,
     campaign: CampaignId,
     candidates: Candidates,
-    editions: Mapping[tuple[int, int], EditionId],
+    editions: Editions,
     tracking: int,
     batch_size: int,
 ) -> int:
@@ -131,7 +136,7 @@ def fill(
 
 def _placed(
     candidates: Candidates,
-    editions: Mapping[tuple[int, int], EditionId],
+    editions: Editions,
     tracking: int,
     batch_size: int,
     *,
@@ -167,7 +172,7 @@ def _placed(
 
 def _assigned(
     candidates: Candidates,
-    editions: Mapping[tuple[int, int], EditionId],
+    editions: Editions,
     tracking: int,
     *,
     deduplicated: bool,
@@ -187,7 +192,11 @@ def _assigned(
         one = again
     included = excluded.is_(None)
     wanted = one.c.mask * _LEVELS + one.c.tracking.bitwise_and(tracking)
-    numbers = {mask * _LEVELS + level: number for (mask, level), number in editions.items()}
+    numbers = {m * _LEVELS + level: n for (m, level), n in editions.items() if n is not None}
+    empty = [m * _LEVELS + level for (m, level), n in editions.items() if n is None]
+    if empty:
+        excluded = case((and_(excluded.is_(None), wanted.in_(empty)), NOTHING), else_=excluded)
+        included = excluded.is_(None)
     edition = case(numbers, value=wanted) if numbers else cast(null(), Integer)
     domain = func.lower(one.c.domain)
     lane = case(*((domain.in_(names), name) for name, names in LANES.items()), else_=OTHER)

@@ -94,7 +94,7 @@ class Dispatcher:
                         found = actions.settle_by_journal(
                             session, reading, relay=self._tools.relay_name
                         )
-            except JournalUnreadable as unreadable:
+            except (JournalUnreadable, OSError) as unreadable:
                 _log.error("a journal cannot be read", why=str(unreadable))  # time will judge
                 continue
             _log.info("adopted a journal", worker=told.worker, uncertain=found.uncertain)
@@ -188,6 +188,11 @@ class Dispatcher:
     def _settle_owing(self) -> None:
         for run in tuple(self._owing):
             run.settle()
+            if run.broken_off and self._journal is not None:
+                told = journal.read(self._journal.path)
+                reading = Reading(told, journal.boot(), self._terms.patience, clock.now())
+                with self._database.transaction() as session:
+                    actions.settle_by_journal(session, reading, relay=self._tools.relay_name)
             self._owing.remove(run)
 
     def _close(self, identities: tuple[CampaignId, ...]) -> None:

@@ -346,12 +346,19 @@ def _text(padded: bytes) -> str:
 
 @contextlib.contextmanager
 def _locked(path: Path) -> Iterator[bool]:
-    """Whether the lock of the file at `path` is ours, for the length of the block."""
-    descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+    """Whether the lock of the file at `path` is ours, for the length of the block.
+
+    It is not where another worker has put the file away meanwhile.
+    """
+    try:
+        descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+    except FileNotFoundError:
+        yield False
+        return
     try:
         fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        there = path.exists() and path.stat().st_ino == os.fstat(descriptor).st_ino
-    except BlockingIOError:
+        there = path.stat().st_ino == os.fstat(descriptor).st_ino
+    except (BlockingIOError, FileNotFoundError):
         there = False
     try:
         yield there

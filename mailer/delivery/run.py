@@ -27,7 +27,7 @@ from mailer.delivery.relay import Ending, Message, Relay, RelayDown, Reply
 from mailer.delivery.verdict import Patience
 from mailer.kit import clock
 from mailer.kit.database import Database
-from mailer.kit.errors import Unavailable
+from mailer.kit.errors import DibaoError, Unavailable
 
 _WATCH = 0.2  # seconds between two looks; results wait no longer to be written
 _STOP_EVERY = 1.0  # seconds between two looks for a pause or a cancel
@@ -77,6 +77,7 @@ class Run:
 
     def __init__(self, tools: Tools, *, prefer: int | None, avoid: int) -> None:
         self.touched: dict[int, None] = {}  # campaigns, in order
+        self.broken_off = False  # what is on the wire has no ending: only the journal knows
         self._tools, self._terms = tools, tools.terms
         self._prefer, self._avoid = prefer, avoid
         self._held: dict[tuple[int, int, int], Held] = {}
@@ -94,18 +95,25 @@ class Run:
         """Send what is due until nothing is, or time is up, or somebody stops us.
 
         Whatever happens, everybody it leased is accounted for at the end, or stays in memory for
-        `settle`. Raises what the messages or the database raised.
+        `settle`, or, after an exception that cut the relay short (a signal's, a bug's), has to be
+        looked up in the journal: see `broken_off`. Raises what the messages or the database raised.
         """
         watch = threading.Thread(target=self._watch, name="watch", daemon=True)
         watch.start()
         down = ""
+        self.broken_off = True  # until the relay has let go of every message in order
         try:
             relay = self._tools.relay
             for message, ending in relay.send(self._messages(), in_time=self._in_time):
                 self._hand_in(message, ending)
+            self.broken_off = False
         except RelayDown as away:
+            self.broken_off = False
             down = str(away) or type(away).__name__
             _log.warning("the relay takes no mail", why=down)
+        except DibaoError:
+            self.broken_off = False
+            raise
         finally:
             self._halt.set()
             self._over.set()
@@ -121,15 +129,17 @@ class Run:
     def settle(self, *, reason: str = "", rest: float = 0) -> None:
         """Write what is left and give the batches back; those not sent to are free for others.
 
-        Raises Unavailable where the database does not answer; nothing is lost then, call again.
+        Those of a run that was broken off stay leased: the journal has to settle them. Raises
+        Unavailable where the database does not answer; nothing is lost then, call again.
         """
         with self._books:
             if not self._held:
                 return
             self._write()
-            with self._tools.database.transaction() as session:
-                for held in self._held.values():
-                    batch.release(session, held.lease, wait=rest, reason=reason)
+            if not self.broken_off:
+                with self._tools.database.transaction() as session:
+                    for held in self._held.values():
+                        batch.release(session, held.lease, wait=rest, reason=reason)
             self._held.clear()
 
     def _messages(self) -> Iterator[Message]:

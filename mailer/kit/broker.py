@@ -11,8 +11,8 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 import celery.worker.state
-from celery import Celery
-from celery.signals import worker_process_shutdown, worker_ready, worker_shutdown
+from celery import Celery, bootsteps
+from celery.signals import celeryd_init, worker_process_shutdown, worker_shutdown
 from celery.worker import WorkController
 from kombu import Exchange, Queue
 from kombu.exceptions import OperationalError
@@ -72,8 +72,18 @@ def check(app: Celery) -> None:
 
 
 def on_worker_ready(act: Callable[[], object]) -> None:
-    """Call `act` in a worker's main process once it hears knocks."""
-    worker_ready.connect(lambda **_: act(), weak=False)
+    """Call `act` in a worker's main process once its children run.
+
+    Not on Celery's own `worker_ready`, which waits for the broker: with none, nobody would sweep.
+    """
+
+    class Ready(bootsteps.StartStopStep):  # type: ignore[misc]  # celery ships no types
+        requires = ("celery.worker.components:Pool",)
+
+        def start(self, parent: Any) -> None:  # noqa: ARG002  # Celery's hook
+            act()
+
+    celeryd_init.connect(lambda instance, **_: instance.app.steps["worker"].add(Ready), weak=False)
 
 
 def on_worker_shutdown(act: Callable[[], object]) -> None:

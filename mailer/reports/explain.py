@@ -11,6 +11,7 @@ from mailer.campaigns.campaign import Campaign, CampaignId, EditionId
 from mailer.content import queries as content
 from mailer.content.issue import Issue
 from mailer.delivery import queries as delivery
+from mailer.delivery.audience import NOTHING
 from mailer.delivery.queries import LedgerLine
 from subscribers import queries as subscribers
 from subscribers.address import EmailAddress
@@ -75,16 +76,21 @@ def explain(session: Session, campaign: CampaignId, address: EmailAddress) -> Ex
     segments = tuple(key for key in found.segments if key in standing.follows)
     if frozen and line is not None and line.line.edition is not None:
         segments = campaigns.edition(session, EditionId(line.line.edition)).segments
-    included = bool(segments) and (
+    issue = _issue(session, found)
+    items = _items(issue, segments)
+    spoken_to = bool(segments) and (bool(items) or not issue.items)
+    included = spoken_to and (
         (line is not None and line.line.outcome != "excluded") if frozen else standing.mailable
     )
-    items = _items(_issue(session, found), segments) if included else ()
     if included:
         sentences.append(_edition(segments, standing.subscriber.tracking & found.tracking))
     elif standing.mailable and not segments:
         sentences.append(f"Follows none of the campaign's segments ({', '.join(found.segments)}).")
+    elif segments and not spoken_to:
+        sentences.append(f"The issue has no item for {', '.join(segments)}.")
     outcome = line.line.outcome if line else ""
-    return Explanation(campaign, included, segments, outcome, items, tuple(sentences))
+    read = items if included else ()
+    return Explanation(campaign, included, segments, outcome, read, tuple(sentences))
 
 
 def preview(session: Session, campaign: CampaignId) -> Forecast:
@@ -92,13 +98,17 @@ def preview(session: Session, campaign: CampaignId) -> Forecast:
     found = campaigns.campaign(session, campaign)
     issue = _issue(session, found)
     editions = []
+    excluded = Counter(dict(delivery.left_out(session, campaign)))
     for mask, tracking, people in delivery.needed(session, campaign):
         segments = tuple(key for n, key in enumerate(found.segments) if mask >> n & 1)
-        editions.append(EditionForecast(segments, tracking, people, _items(issue, segments)))
-    excluded = dict(delivery.left_out(session, campaign))
+        items = _items(issue, segments)
+        if issue.items and not items:
+            excluded[NOTHING] += people
+        else:
+            editions.append(EditionForecast(segments, tracking, people, items))
     audience = sum(edition.people for edition in editions)
     candidates = audience + sum(excluded.values())
-    return Forecast(candidates, audience, Counter(excluded), tuple(editions))
+    return Forecast(candidates, audience, excluded, tuple(editions))
 
 
 def _issue(session: Session, campaign: Campaign) -> Issue:
