@@ -128,6 +128,7 @@ class Journal:
         path = directory / f"{worker}{SUFFIX}"
         unborn = directory / f".{worker}.new"  # not yet to be taken for an orphan
         header = _header(worker, mode, boot() if boot_id is None else boot_id)
+        descriptor = -1
         try:
             directory.mkdir(parents=True, exist_ok=True)
             if path.exists():
@@ -135,11 +136,15 @@ class Journal:
             flags = os.O_RDWR | os.O_CREAT | os.O_TRUNC | os.O_APPEND | os.O_CLOEXEC
             descriptor = os.open(unborn, flags, 0o600)
             fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            os.write(descriptor, header)
+            if os.write(descriptor, header) != len(header):
+                raise OSError("the disk took only a part")  # noqa: TRY301
             os.fsync(descriptor)
             unborn.rename(path)
             _sync_directory(directory)
         except OSError as refused:
+            if descriptor >= 0:  # or each new try would leave one more behind
+                os.close(descriptor)
+                unborn.unlink(missing_ok=True)
             raise Misconfigured(f"No journal can be kept in {directory}: {refused}") from refused
         return cls(path, descriptor, mode)
 

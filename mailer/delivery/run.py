@@ -156,39 +156,52 @@ class Run:
         return self._halt.is_set() or time.monotonic() > self._until
 
     def _lease(self) -> Held | None:
-        if self._closing():
-            return None
-        tools, asked = self._tools, _boot_clock()
-        avoid = next(reversed(self.touched), self._avoid)
-        with self._books:
-            with tools.database.transaction() as session:
-                lease = batch.lease(
-                    session,
-                    tools.worker,
-                    seconds=self._terms.lease,
-                    prefer=None if self.touched else self._prefer,
-                    avoid=avoid,
-                )
-            if lease is None:
-                return None
-            held = Held(lease, self._composer(lease))
-            with self._memory:
-                if not self._held:
-                    self._deadline = asked + self._terms.lease - self._margin
-                self._held[(*lease.key, lease.epoch)] = held
-        self.touched.pop(lease.campaign, None)
-        self.touched[lease.campaign] = None
-        return held
+        """The next batch with its edition at hand; a batch whose edition is damaged rests."""
+        while not self._closing():
+            asked = _boot_clock()
+            with self._books:
+                lease = self._next()
+                if lease is None:
+                    return None
+                composer = self._composer(lease)
+                if composer is None:
+                    continue
+                held = Held(lease, composer)
+                with self._memory:
+                    if not self._held:
+                        self._deadline = asked + self._terms.lease - self._margin
+                    self._held[(*lease.key, lease.epoch)] = held
+            self.touched.pop(lease.campaign, None)
+            self.touched[lease.campaign] = None
+            return held
+        return None
 
-    def _composer(self, lease: Lease) -> Composer:
+    def _next(self) -> Lease | None:
+        tools = self._tools
+        with tools.database.transaction() as session:
+            return batch.lease(
+                session,
+                tools.worker,
+                seconds=self._terms.lease,
+                prefer=None if self.touched else self._prefer,
+                avoid=next(reversed(self.touched), self._avoid),
+            )
+
+    def _composer(self, lease: Lease) -> Composer | None:
+        """None where its edition cannot be composed: that harms no other campaign."""
         tools = self._tools
         try:
             return tools.composers.of(lease.campaign, lease.edition)
-        except Exception:
-            with tools.database.transaction() as session:
-                why = "its edition cannot be composed"
-                batch.release(session, lease, wait=self._terms.relay_rest, reason=why)
+        except Unavailable:
             raise
+        except Exception:  # noqa: BLE001  # whatever it is, it is about this edition
+            _log.exception(
+                "an edition cannot be composed", campaign=lease.campaign, edition=lease.edition
+            )
+        with tools.database.transaction() as session:
+            why = "its edition cannot be composed"
+            batch.release(session, lease, wait=self._terms.relay_rest, reason=why)
+        return None
 
     def _start_chunk(self, held: Held) -> tuple[Person, ...] | None:
         """Put the batch's next chunk on record and read its people; None ends the batch here."""

@@ -259,8 +259,8 @@ def _read_on(directory: Path, segment: _Segment) -> None:
 def _entry(segment: _Segment, line: dict[str, Any]) -> Entry:
     return Entry(
         id=f"{segment.number}-{len(segment.entries) + 1}",
-        recipients=tuple(line["to"]),
-        return_path=line["from"],
+        recipients=tuple(map(_sound, line["to"])),
+        return_path=_sound(line["from"]),
         subject=_decoded(line["subject"]),
         at=datetime.fromtimestamp(line["at"], tz=UTC),
         size=line["size"],
@@ -278,9 +278,14 @@ def _raw_subject(data: bytes) -> str:
 def _decoded(subject: str) -> str:
     unfolded = re.sub(r"\r?\n", "", subject)
     try:
-        return str(make_header(decode_header(unfolded)))
+        return _sound(str(make_header(decode_header(unfolded))))
     except (HeaderParseError, LookupError, UnicodeError, ValueError):
         return unfolded
+
+
+def _sound(text: str) -> str:
+    """Text that a page can hold: some encodings decode to lone surrogates, which UTF-8 has not."""
+    return text.encode("utf-8", "replace").decode()
 
 
 def _holds(entry: Entry, words: list[str]) -> bool:

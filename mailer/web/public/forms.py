@@ -53,10 +53,20 @@ async def posted(request: Request) -> Form:
             read = await FormParser(request.headers, body).parse()
         else:
             return Form()
-    except (_TooLong, MultiPartException, FormParserError, UnicodeDecodeError, KeyError):
+    # UnicodeError, KeyError: a boundary that is missing, a charset that no form has
+    except (_TooLong, MultiPartException, FormParserError, UnicodeError, KeyError):
         return Form()
-    fields = [(name, value) for name, value in read.multi_items() if isinstance(value, str)]
+    fields = [
+        (_sound(name), _sound(value))
+        for name, value in read.multi_items()
+        if isinstance(value, str)
+    ]
     return Form(tuple(fields[:_FIELDS]))
+
+
+def _sound(text: str) -> str:
+    """Text that can be stored and shown: a charset of the sender's choice may yield surrogates."""
+    return text.encode("utf-8", "replace").decode()
 
 
 async def _limited(request: Request) -> AsyncGenerator[bytes, None]:

@@ -12,6 +12,7 @@ from sqlalchemy.orm import Session
 from mailer.campaigns import actions as campaigns
 from mailer.campaigns import queries as campaign_queries
 from mailer.campaigns.campaign import CampaignId, State
+from mailer.campaigns.models import EditionRow
 from mailer.delivery import actions, queries
 from mailer.delivery.models import AttemptRow, BatchRow, DeliveryRow
 from mailer.delivery.queries import Progress
@@ -237,6 +238,26 @@ def test_a_letter_that_cannot_be_composed_harms_nobody_else(
     assert recipients(relay) == [1, 3]
     finished, progress = state(database, campaign)
     assert (finished, progress.skipped) == (State.FINISHED, 1)
+
+
+def test_a_damaged_edition_holds_up_no_other_campaign(database: Database) -> None:
+    with database.transaction() as session:
+        books.people(session, 20)
+        damaged, healthy = (books.campaign(session, number=n) for n in (1, 2))
+        for number in (damaged, healthy):
+            books.launched(session, number, batch_size=5)
+        session.execute(
+            update(EditionRow).where(EditionRow.campaign_id == damaged).values(artifact='{"a":')
+        )
+    relay = ScriptedRelay()
+    one = books.dispatcher(database, relay, terms=SMALL)
+
+    one.work(damaged)
+
+    assert recipients(relay) == list(range(1, 21))
+    assert state(database, healthy)[0] is State.FINISHED
+    assert state(database, damaged)[0] is State.SENDING
+    assert {row.reason for row in open_batches(database)} == {"its edition cannot be composed"}
 
 
 def _fails_for_reader_two(token: str, *, name: str, address: str) -> dict[str, str]:

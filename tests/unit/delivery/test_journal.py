@@ -265,6 +265,16 @@ def test_only_one_worker_adopts(kept: Journal, place: Path) -> None:
     assert (place / journal.RETIRED / kept.path.name).exists()
 
 
+def test_a_journal_that_somebody_else_has_put_away_is_not_ours(kept: Journal, place: Path) -> None:
+    kept.close()
+    (found,) = journal.orphans(place)
+    with journal.adopt(found):
+        pass
+
+    with journal.adopt(found) as late:
+        assert late is None
+
+
 def test_without_a_directory_there_are_no_orphans(place: Path) -> None:
     assert journal.orphans(place) == ()
 
@@ -295,6 +305,17 @@ def test_a_place_that_cannot_be_written_is_named(tmp_path: Path) -> None:
 
     with pytest.raises(Misconfigured, match="file"):
         Journal.open(tmp_path / "file", "worker-1")
+
+
+def test_a_full_disk_leaves_no_half_journal(place: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    open_before = len(list(Path("/proc/self/fd").iterdir()))
+    monkeypatch.setattr("os.write", lambda _, data: len(data) // 2)
+
+    with pytest.raises(Misconfigured, match="only a part"):
+        Journal.open(place, "worker-1")
+
+    assert list(place.iterdir()) == []
+    assert len(list(Path("/proc/self/fd").iterdir())) == open_before
 
 
 def test_a_full_disk_leaves_no_torn_record(kept: Journal, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -1,0 +1,153 @@
+"""The flow between launch and send: prepared once, handed back with the reason, swept when due."""
+
+from collections.abc import Iterator
+from datetime import datetime, timedelta
+from pathlib import Path
+
+import pytest
+
+from mailer import jobs
+from mailer.app import App, compose
+from mailer.campaigns import actions as campaigns
+from mailer.campaigns import queries as campaign_queries
+from mailer.campaigns.campaign import Campaign, CampaignId, Mode, State
+from mailer.content import actions as content
+from mailer.content.issue import Issue, Item, Section
+from mailer.delivery import queries as delivery
+from mailer.kit import settings
+from mailer.kit.database import Database
+from subscribers import actions as subscribers
+from subscribers import bulk
+from subscribers.address import EmailAddress
+from subscribers.subscriber import NewPerson
+
+PEOPLE = {
+    "ada@example.com": ("e-commerce", "ai"),
+    "ben@example.com": ("ai",),
+    "cleo@example.com": ("luxury",),
+}
+
+
+@pytest.fixture
+def app(database: Database, tmp_path: Path) -> Iterator[App]:
+    """An installation whose broker nobody listens to: only what a test calls happens."""
+    url = database.engine.url.render_as_string(hide_password=False)
+    chosen = {"DIBAO_DATA_DIR": str(tmp_path), "DIBAO_DATABASE_URL": url}
+    app = compose(settings.read(chosen))
+    with app.database.transaction() as session:
+        subscribers.ensure_segments(session)
+        people = [NewPerson(EmailAddress.parse(a), segments=of) for a, of in PEOPLE.items()]
+        bulk.add_confirmed(
+            session, people, now=app.now(), key=app.address_key, source="test", wording="Yes."
+        )
+    yield app
+    app.stop()
+    app.database.close()
+
+
+def story(key: str, *segments: str, url: str = "https://news.example/") -> Item:
+    return Item(key, f"About {key}", "Text.", url=url, segments=segments)
+
+
+def drafted(app: App, *items: Item, mode: Mode = Mode.MERGED) -> tuple[CampaignId, ...]:
+    with app.database.transaction() as session:
+        issue = Issue(title="Weekly", slug="weekly", sections=(Section(items=items),))
+        number = content.save(session, issue, now=app.now())
+        content.approve(session, number, now=app.now())
+        return campaigns.create(
+            session,
+            number,
+            segments=("e-commerce", "ai", "luxury"),
+            sender=app.sender,
+            now=app.now(),
+            mode=mode,
+        )
+
+
+def stored(app: App, campaign: CampaignId) -> Campaign:
+    with app.database.reading() as session:
+        return campaign_queries.campaign(session, campaign)
+
+
+def scheduled(app: App, campaign: CampaignId, at: datetime, *, now: datetime) -> None:
+    with app.database.transaction() as session:
+        campaigns.schedule(session, campaign, at, now=now)
+
+
+def test_a_launched_campaign_is_prepared_once_however_often_somebody_knocks(app: App) -> None:
+    (campaign,) = drafted(app, story("carts", "e-commerce"), story("models", "ai"))
+    app.launch(campaign)
+
+    for _ in range(3):
+        jobs.prepare(app.tools, campaign)
+
+    found = stored(app, campaign)
+    assert found.state is State.SENDING
+    assert (found.candidate_count, found.audience_count) == (3, 2)
+    with app.database.reading() as session:
+        assert delivery.verify(session, campaign).holds
+        editions = campaign_queries.editions(session, campaign)
+    assert [edition.segments for edition in editions] == [("ai",), ("e-commerce", "ai")]
+
+
+def test_whom_the_issue_says_nothing_to_is_left_out_with_that_reason(app: App) -> None:
+    (campaign,) = drafted(app, story("models", "ai"))
+    app.launch(campaign)
+    jobs.prepare(app.tools, campaign)
+
+    with app.database.reading() as session:
+        lines = list(delivery.ledger_lines(session, campaign, outcome="excluded"))
+    assert [line.reason for line in lines] == ["nothing_to_read"]
+
+
+def test_an_issue_for_nobody_goes_back_to_the_draft_and_says_why(app: App) -> None:
+    (campaign,) = drafted(app, story("gardens", "gardening"))
+    app.launch(campaign)
+
+    jobs.prepare(app.tools, campaign)
+
+    assert stored(app, campaign).state is State.DRAFT
+    assert "no item for anybody" in stored(app, campaign).reason
+
+
+def test_an_issue_that_cannot_be_rendered_goes_back_to_the_draft_and_says_where(app: App) -> None:
+    long = "Words and more words. " * 9000
+    (campaign,) = drafted(app, Item("essay", "Essay", long, segments=("ai",)))
+    app.launch(campaign)
+
+    jobs.prepare(app.tools, campaign)
+
+    assert stored(app, campaign).state is State.DRAFT
+    assert "item essay" in stored(app, campaign).reason
+
+
+def test_per_segment_mode_mails_each_segment_apart(app: App) -> None:
+    each = drafted(app, story("carts", "e-commerce"), story("models", "ai"), mode=Mode.PER_SEGMENT)
+    audiences = []
+    for campaign in each[:2]:
+        app.launch(campaign)
+        jobs.prepare(app.tools, campaign)
+        audiences.append(stored(app, campaign).audience_count)
+
+    assert audiences == [1, 2], "Ada reads both, in two mails"
+
+
+def test_the_sweep_starts_what_is_due(app: App) -> None:
+    (campaign,) = drafted(app, story("models", "ai"))
+    before = app.now() - timedelta(hours=2)
+    scheduled(app, campaign, before + timedelta(hours=1), now=before)
+
+    jobs.sweep(app.tools)
+
+    assert stored(app, campaign).state in {State.PREPARING, State.SENDING}
+
+
+def test_the_sweep_starts_nothing_that_was_due_long_ago(app: App) -> None:
+    (campaign,) = drafted(app, story("models", "ai"))
+    before = app.now() - timedelta(days=2)
+    scheduled(app, campaign, before + timedelta(hours=1), now=before)
+
+    jobs.sweep(app.tools)
+
+    assert stored(app, campaign).state is State.MISSED
+    assert "schedule it anew" in stored(app, campaign).reason
