@@ -105,7 +105,7 @@ def send(
     ] = True,
     as_json: Json = False,
 ) -> None:
-    """Send a campaign now. Without a running worker this process does the work itself."""
+    """Send a campaign now: the workers do, or, embedded (`memory://`), this process itself."""
     house = application()
     with house.working():
         house.launch(CampaignId(number))

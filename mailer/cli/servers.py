@@ -24,6 +24,7 @@ def web(
         house.start_inbox()
     if house.settings.embedded:
         house.start_worker()
+    house.start_counting()
     err.print(
         f"Pages at {house.settings.public_url}  (listening on "
         f"{house.settings.web_host}:{house.settings.web_port})"

@@ -210,22 +210,39 @@ def _alembic() -> Config:
 def _engine(url: str, pool_size: int) -> Engine:
     try:
         parsed = make_url(url)
-    except ArgumentError as bad:
+    except (ArgumentError, ValueError) as bad:  # ValueError: of a port that is no number
         raise Misconfigured("DIBAO_DATABASE_URL: this is no database URL") from bad
     if parsed.get_backend_name() == "sqlite":
         if parsed.database and parsed.database != ":memory:":
-            Path(parsed.database).parent.mkdir(parents=True, exist_ok=True)
-        engine = create_engine(parsed, connect_args={"timeout": 30}, pool_size=pool_size)
+            _make(Path(parsed.database).parent)
+        engine = create_engine(
+            parsed, connect_args={"timeout": 30}, pool_size=pool_size, hide_parameters=True
+        )
         event.listen(engine, "connect", _prepare_sqlite)
         event.listen(engine, "begin", _begin_sqlite)
         return engine
     if parsed.get_backend_name() == "postgresql":
         parsed = parsed.set(drivername="postgresql+psycopg")
-        return create_engine(parsed, pool_size=pool_size, max_overflow=20, pool_pre_ping=True)
+        return create_engine(
+            parsed,
+            pool_size=pool_size,
+            max_overflow=20,
+            pool_pre_ping=True,
+            hide_parameters=True,  # an error's text goes to the log, a row's values do not
+        )
     raise Misconfigured(
         f"DIBAO_DATABASE_URL: {parsed.get_backend_name()} is not supported; "
         "use sqlite:///file or postgresql://user:password@host/name"
     )
+
+
+def _make(folder: Path) -> None:
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as refused:
+        raise Misconfigured(
+            f"The database's folder {folder} cannot be made: {refused.strerror}"
+        ) from refused
 
 
 def _prepare_sqlite(connection: Any, _: object) -> None:

@@ -5,18 +5,44 @@ invalid one stops the start with a sentence that names it.
 """
 
 import difflib
+import re
 from collections.abc import Mapping
 from functools import cached_property
 from pathlib import Path
 from typing import Any, Literal
+from urllib.parse import urlsplit
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
-from pydantic import BaseModel, ConfigDict, Field, SecretStr, ValidationError, field_validator
+from pydantic import (
+    BaseModel,
+    ConfigDict,
+    Field,
+    SecretStr,
+    ValidationError,
+    ValidationInfo,
+    field_validator,
+)
 
 from mailer.kit.errors import Misconfigured
 
 PREFIX = "DIBAO_"
 DEFAULT_SECRET = "for trying out only: set DIBAO_SECRET_KEY"  # noqa: S105  # refused in production
+
+
+_DAY = 86_400  # seconds
+_SECRETS = 16  # at most; a token has four bits for the number of its key
+_SECRET = 16  # characters of one in production: a token in hand allows guessing offline
+_ATEXT = r"[A-Za-z0-9!#$%&'*+/=?^_`{|}~-]+"
+_HOST = r"[^\W_](?:[\w-]*[^\W_])?"
+_DOMAIN = re.compile(rf"(?=.{{1,253}}\Z){_HOST}(?:\.{_HOST})*")
+_ADDRESS = re.compile(rf"(?=[^@]{{1,64}}@){_ATEXT}(?:\.{_ATEXT})*@{_DOMAIN.pattern}")
+_PLACE = re.compile(
+    r"https?://(?:[A-Za-z0-9.-]+|\[[0-9A-Fa-f:.]+\])(?::\d{1,5})?(?:/[A-Za-z0-9._~%/-]*)?"
+)
+_UNSEEN = re.compile(  # header injection, and what makes a name read otherwise than it is
+    "[\x00-\x1f\x7f-\x9f\u061c\u2028-\u202e\u2066-\u2069\ud800-\udfff]"
+)
+_PASSWORD = re.compile(r"(?<=:)[^:]*(?=@)|(?<=password=)[^&]*", re.IGNORECASE)
 
 
 class Settings(BaseModel):
@@ -30,10 +56,10 @@ class Settings(BaseModel):
     data_dir: Path = Path("var")
     """Journal, spool and the SQLite file. A local disk that outlives the process: no tmpfs."""
 
-    database_url: str = ""
+    database_url: str = Field(default="", repr=False)
     """`postgresql://…` or `sqlite:///file`; empty is `dibao.db` in the data directory."""
 
-    broker_url: str = "memory://"
+    broker_url: str = Field(default="memory://", repr=False)
     """`memory://` runs the worker inside the web process; `redis://…` any number of workers."""
 
     secret_key: SecretStr = SecretStr(DEFAULT_SECRET)
@@ -42,7 +68,7 @@ class Settings(BaseModel):
     public_url: str = "http://127.0.0.1:8000"
     """Where readers reach us: the base of every link in a mail. No trailing slash."""
 
-    smtp_url: str = "inbox://"
+    smtp_url: str = Field(default="inbox://", repr=False)
     """The relay: `inbox://` is the built-in inbox; `smtp://[user:pass@]host:port`,
     `smtp+starttls://…` and `smtps://…` are real ones."""
 
@@ -97,22 +123,22 @@ class Settings(BaseModel):
     chunk_size: int = Field(default=200, ge=1, le=1000)
     """People per commit; smaller means fewer uncertain if a host is lost with its disk."""
 
-    lease: float = Field(default=60, ge=5)
+    lease: float = Field(default=60, ge=5, le=_DAY)
     """Seconds a worker's right to a batch lasts without a sign of life."""
 
-    sweep: float = Field(default=5, gt=0)
+    sweep: float = Field(default=5, gt=0, le=_DAY)
     """Seconds between two looks for due work, should every knock be lost."""
 
     retry_waits: str = "1800 3600 7200 14400"
     """Seconds to wait after each deferral; the last repeats. RFC 5321 4.5.4.1 asks for 30 min."""
 
-    patience: float = Field(default=4 * 86400, gt=0)
+    patience: float = Field(default=4 * _DAY, gt=0, le=365 * _DAY)
     """Seconds after the first try when a deferred letter expires. RFC 5321: 4 to 5 days."""
 
-    smtp_timeout: float = Field(default=300, gt=0)
+    smtp_timeout: float = Field(default=300, gt=0, le=_DAY)
     """Seconds to wait for any reply but the one to the final dot (RFC 5321 4.5.3.2)."""
 
-    dot_timeout: float = Field(default=600, gt=0)
+    dot_timeout: float = Field(default=600, gt=0, le=_DAY)
     """Seconds to wait for the reply to the final dot (RFC 5321 4.5.3.2.6)."""
 
     tracking: Literal["none", "opens", "clicks", "all"] = "all"
@@ -124,40 +150,61 @@ class Settings(BaseModel):
     log_level: Literal["debug", "info", "warning", "error"] = "warning"
     """What is worth a line."""
 
+    @field_validator("secret_key")
+    @classmethod
+    def _some_secrets(cls, value: SecretStr) -> SecretStr:
+        if not 1 <= len(value.get_secret_value().split()) <= _SECRETS:
+            raise ValueError(f"has to be 1 to {_SECRETS} secrets, separated by spaces")
+        return value
+
     @field_validator("public_url")
     @classmethod
     def _absolute(cls, value: str) -> str:
         if not value.startswith(("http://", "https://")):
             raise ValueError("has to start with https:// (or http:// to try things out)")
-        return value.rstrip("/")
+        value = value.rstrip("/")
+        if not _PLACE.fullmatch(value) or len(value) > 200 or not _port_is_one(value):
+            raise ValueError(
+                "has to be https://host, a port and a path if need be, and nothing more; "
+                "write a host beyond ASCII as xn--…"
+            )
+        return value
 
     @field_validator("timezone")
     @classmethod
     def _known_zone(cls, value: str) -> str:
         try:
             ZoneInfo(value)
-        except (ZoneInfoNotFoundError, ValueError) as unknown:
-            raise ValueError(f"{value!r} is no time zone; try Europe/Paris") from unknown
+        except (ZoneInfoNotFoundError, ValueError, OSError) as unknown:
+            raise ValueError(f"{value[:80]!r} is no time zone; try Europe/Paris") from unknown
         return value
 
     @field_validator("from_address", "reply_to")
     @classmethod
-    def _one_address(cls, value: str) -> str:
-        if value and (value.count("@") != 1 or any(c.isspace() or c in "<>,;" for c in value)):
-            raise ValueError(f"{value!r} is no e-mail address")
+    def _one_address(cls, value: str, field: ValidationInfo) -> str:
+        if not _ADDRESS.fullmatch(value) and (value or field.field_name == "from_address"):
+            raise ValueError(f"{value[:80]!r} is no e-mail address")
+        return value
+
+    @field_validator("bounce_domain")
+    @classmethod
+    def _one_domain(cls, value: str) -> str:
+        if value and not _DOMAIN.fullmatch(value):
+            raise ValueError(f"{value[:80]!r} is no domain")
         return value
 
     @field_validator("publication", "tagline", "from_name", "postal_address")
     @classmethod
     def _one_line(cls, value: str) -> str:
-        if any(ord(c) < 32 or c in "\x7f\x85\u2028\u2029" for c in value):  # header injection
+        if _UNSEEN.search(value):
             raise ValueError("has to be one line without control characters")
         return value
 
     @field_validator("retry_waits")
     @classmethod
     def _seconds(cls, value: str) -> str:
-        if not value.split() or not all(part.isdecimal() for part in value.split()):
+        waits = value.split()
+        if not waits or not all(re.fullmatch(r"[0-9]{1,6}", wait) for wait in waits):
             raise ValueError("has to be seconds separated by spaces, like 1800 3600")
         return value
 
@@ -181,6 +228,13 @@ class Settings(BaseModel):
     def sender_domain(self) -> str:
         """The domain of the address in From."""
         return self.from_address.rpartition("@")[2]
+
+
+def shown(settings: Settings) -> dict[str, str]:
+    """Every setting by its variable's name, as fit for a screen: no secret, no password."""
+    values = {name: str(getattr(settings, name)) for name in Settings.model_fields}
+    urls = {name: _PASSWORD.sub("**********", values[name]) for name in values if _is_url(name)}
+    return {f"{PREFIX}{name.upper()}": value for name, value in (values | urls).items()}
 
 
 def read(environment: Mapping[str, str]) -> Settings:
@@ -215,11 +269,22 @@ def _collect(environment: Mapping[str, str]) -> tuple[dict[str, str], list[str]]
         elif from_file:
             try:
                 given[name] = Path(value).read_text(encoding="utf-8").strip()
-            except (OSError, UnicodeDecodeError) as unreadable:
+            except (OSError, ValueError) as unreadable:  # no text, no path
                 faults.append(f"{variable}: cannot read {value}: {unreadable}")
         else:
             given[name] = value
     return given, faults
+
+
+def _is_url(name: str) -> bool:
+    return name.endswith("_url")
+
+
+def _port_is_one(url: str) -> bool:
+    try:
+        return urlsplit(url).port != 0
+    except ValueError:
+        return False
 
 
 def _sentence(error: Any) -> str:
@@ -231,6 +296,11 @@ def _fit_for_its_place(settings: Settings) -> Settings:
     if settings.env == "production":
         if DEFAULT_SECRET in settings.secrets:
             raise Misconfigured("DIBAO_SECRET_KEY: production needs a secret of its own")
+        if min(map(len, settings.secrets)) < _SECRET:
+            raise Misconfigured(
+                f"DIBAO_SECRET_KEY: production needs {_SECRET} characters or more in each secret, "
+                "and a space parts two; make one with: openssl rand -hex 32"
+            )
         if not settings.public_url.startswith("https://"):
             raise Misconfigured("DIBAO_PUBLIC_URL: one-click unsubscribe needs https (RFC 8058)")
     return settings

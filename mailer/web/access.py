@@ -7,6 +7,7 @@ would pass for a local browser, they are closed; the command line does all they 
 """
 
 import ipaddress
+import re
 from collections.abc import Callable, Mapping
 from urllib.parse import urlsplit
 
@@ -16,7 +17,11 @@ from mailer.kit.errors import DibaoError
 from mailer.kit.settings import Settings
 
 SAFE = frozenset({"GET", "HEAD", "OPTIONS"})
-_FORWARDED = ("forwarded", "via", "x-forwarded-for", "x-forwarded-host", "x-real-ip")
+_FORWARDED = re.compile(
+    r"forwarded|via|x-forwarded-.+|x-real-ip|x-client-ip|x-cluster-client-ip|x-original-.+"
+    r"|true-client-ip|cf-.+|fastly-.+|fly-.+"
+)
+"""What proxies and tunnels add to a request, each its own."""
 
 
 class AccessRefused(DibaoError):
@@ -58,7 +63,7 @@ def refusal(peer: str, headers: Mapping[str, str], *, production: bool) -> str:
             "There are no accounts yet, so the studio and the inbox open only under the name "
             "localhost or the address 127.0.0.1."
         )
-    if any(name in headers for name in _FORWARDED):
+    if any(_FORWARDED.fullmatch(name.lower()) for name in headers):
         return (
             "There are no accounts yet, so the studio and the inbox are not served through a proxy."
         )
@@ -76,7 +81,7 @@ def is_cross_site(headers: Mapping[str, str]) -> bool:
         return True
     if site is not None and site != "same-origin":
         return True
-    return origin is not None and urlsplit(origin).netloc != headers.get("host", "")
+    return origin is not None and _authority(origin) != headers.get("host")
 
 
 def is_loopback(host: str) -> bool:
@@ -89,6 +94,14 @@ def is_loopback(host: str) -> bool:
         return False
     mapped = address.ipv4_mapped if isinstance(address, ipaddress.IPv6Address) else None
     return (mapped or address).is_loopback
+
+
+def _authority(origin: str) -> str:
+    """Host and port of an Origin header; "" for "null" and for what is none."""
+    try:
+        return urlsplit(origin).netloc
+    except ValueError:
+        return ""
 
 
 def _hostname(authority: str) -> str:

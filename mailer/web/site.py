@@ -35,7 +35,13 @@ def create(app: "App") -> FastAPI:
     """The site of one installation."""
     pages = Pages.of(app)
     site = FastAPI(
-        title="Dibao", version=__version__, docs_url=None, redoc_url=None, openapi_url=None
+        title="Dibao",
+        version=__version__,
+        docs_url=None,
+        redoc_url=None,
+        openapi_url=None,
+        # it leads to whatever the Host header names, over http, with the token in the path
+        redirect_slashes=False,
     )
     site.state.closing = asyncio.Event()
     site.add_middleware(Guard, pages=pages, secure=app.settings.public_url.startswith("https://"))

@@ -53,6 +53,9 @@ def test_a_worker_that_is_broken_off_sends_nobody_a_second_letter(
         one = sender.worker(database, sink.port, tmp_path, f"worker-{os.getpid()}")
         with pytest.raises(SystemExit):
             one.work(campaign)
+        for _ in range(4):
+            w = one.work(campaign); print(w, one._relay._live, one._relay._joining, one._relay._dialling, one._relay._idle)
+            with database.reading() as se: print(queries.progress(se, campaign)); from sqlalchemy import text; print(se.execute(text("select number,state,epoch,worker,not_before,chunks_started,chunks_flushed,reason,lease_until from batch")).all())
         while one.work(campaign).more_due:
             pass
         one.close()

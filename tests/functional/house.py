@@ -3,13 +3,18 @@
 import csv
 import json
 import os
+import signal
+import socket
 import subprocess
 import sys
 import time
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
+
+from tests.servers import free_port
 
 ROOT = Path(__file__).parents[2]
 PATIENCE = 90  # seconds until a campaign has to be over
@@ -47,6 +52,21 @@ class House:
 
     def json(self, *words: str) -> Any:
         return json.loads(self.dibao(*words, "--json"))
+
+    @contextmanager
+    def pages(self) -> Iterator[str]:
+        """`dibao web` while inside; gives its address once it answers."""
+        port = self.environment["DIBAO_WEB_PORT"]
+        web = self.start(sys.executable, "-m", "mailer.cli", "web")
+        try:
+            for _ in range(PATIENCE * 10):
+                with suppress(OSError), socket.create_connection(("127.0.0.1", int(port)), 1):
+                    break
+                time.sleep(0.1)
+            yield f"http://127.0.0.1:{port}"
+        finally:
+            web.send_signal(signal.SIGTERM)
+            web.wait(30)
 
     def worker(self) -> "subprocess.Popen[bytes]":
         celery = (sys.executable, "-m", "celery", "-A", "worker", "worker", "--concurrency=1")
@@ -99,4 +119,5 @@ def _environment(folder: Path, port: int) -> dict[str, str]:
         "DIBAO_CHUNK_SIZE": "10",
         "DIBAO_RETRY_WAITS": "1 1 1",
         "DIBAO_PUBLICATION": "The Digital Gazette",
+        "DIBAO_WEB_PORT": str(free_port()),
     }

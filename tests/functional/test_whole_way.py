@@ -2,12 +2,14 @@
 
 import re
 import signal
+import time
 from collections import defaultdict
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from email import message_from_bytes, policy
 from pathlib import Path
 
+import httpx2
 import pytest
 
 from mailer.demo.people import people
@@ -17,6 +19,7 @@ from tests.functional.house import House, embedded, full, write_people
 from tests.servers import free_port
 
 PEOPLE = 210
+FIREFOX = "Mozilla/5.0 (X11; Linux x86_64; rv:140.0) Gecko/20100101 Firefox/140.0"
 ISSUE = "2026-47-couriers-and-carts"
 TOKEN = re.compile(rb"[a-z2-7]{24}")
 
@@ -115,3 +118,33 @@ def test_everybody_reads_what_they_follow_once_and_in_the_order_of_the_issue(sma
         assert [count == 1 for count in places] == wanted
         shown = [item["title"] for item, yes in zip(items, wanted, strict=True) if yes]
         assert [flat.index(title) for title in shown] == sorted(flat.index(t) for t in shown)
+
+
+def test_what_readers_do_comes_to_the_report(small: House) -> None:
+    browser = {
+        "User-Agent": "Mozilla/5.0 (X11; Linux x86_64; rv:140.0) Gecko/20100101 Firefox/140.0"
+    }
+    tracked = next(m for m in Store(small.inbox).all() if b"/c/" in m.source.replace(b"=\r\n", b""))
+    text = tracked.source.replace(b"=\r\n", b"").decode("ascii", "replace")
+    token, link = re.findall(r"/c/([a-z2-7]{24})/(\d+)", text)[0]
+    with small.pages() as address, httpx2.Client(base_url=address, headers=browser) as reader:
+        target = reader.get(f"/c/{token}/{link}")
+        pixel = reader.get(f"/o/{token}")
+        left = reader.post(
+            f"/u/{token}",
+            content=b"List-Unsubscribe=One-Click",
+            headers={"Content-Type": "application/x-www-form-urlencoded"},
+        )
+        for _ in range(100):
+            report = small.json("report", "1")
+            if any(part["hits"] for part in report["total"]["clicks"].values()):
+                break
+            time.sleep(0.2)
+
+    assert (target.status_code, pixel.status_code, left.status_code) == (302, 200, 200)
+    assert target.headers["location"].startswith("https://")
+    assert sum(part["hits"] for part in report["total"]["clicks"].values()) == 1
+    assert sum(part["hits"] for part in report["total"]["opens"].values()) == 1
+    assert report["total"]["unsubscribes"] == 1
+    shown = small.json("subscriber", "show", tracked.recipient)
+    assert shown["standing"]["follows"] == [], "whoever leaves in one click is mailed no more"
