@@ -3,10 +3,15 @@
 from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import datetime
-from email import policy
 from email.errors import MessageError
 from email.message import EmailMessage
-from email.parser import BytesParser
+from email.parser import BytesHeaderParser, BytesParser
+from email.policy import EmailPolicy
+from typing import Any, cast
+
+_LONGEST = 8192  # characters of a header; our longest subject needs half
+# The parser's own bugs, and headers nested deeper than it can follow.
+_FAULTS = (MessageError, LookupError, ValueError, AttributeError, RecursionError)
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,7 +48,7 @@ class Letter:
 
 def parse(message: Message) -> Letter:
     """Read a message as far as it can be read; a broken part shows as it came, nothing raises."""
-    read = BytesParser(policy=policy.default).parsebytes(message.source)
+    read = _read(message.source)
     headers = tuple(_headers(read))
     known = {name.lower(): value for name, value in reversed(headers)}  # the first of a name counts
     html, text = _body(read, "html"), _body(read, "plain")
@@ -61,11 +66,30 @@ def parse(message: Message) -> Letter:
     )
 
 
+class _Bounded(EmailPolicy):
+    """Headers are read up to a length: the standard library's parser takes the square of it."""
+
+    def header_fetch_parse(self, name: str, value: str) -> Any:
+        """The header's value, read."""
+        return super().header_fetch_parse(name, value[:_LONGEST])
+
+
+_POLICY = _Bounded()
+
+
+def _read(source: bytes) -> EmailMessage:
+    try:
+        read = BytesParser(policy=_POLICY).parsebytes(source)
+    except RecursionError:  # parts in parts in parts: all of it is one text, then
+        read = BytesHeaderParser(policy=_POLICY).parsebytes(source)
+    return cast("EmailMessage", read)  # as the policy has it
+
+
 def _headers(message: EmailMessage) -> Iterator[tuple[str, str]]:
     for name, raw in message.raw_items():
         try:
-            value = str(policy.default.header_fetch_parse(name, raw))
-        except (MessageError, ValueError, IndexError, AttributeError):  # the parser's own bugs
+            value = str(_POLICY.header_fetch_parse(name, raw))
+        except _FAULTS:
             value = str(raw)
         yield name, value.encode("utf-8", "replace").decode()
 
@@ -74,7 +98,7 @@ def _body(message: EmailMessage, kind: str) -> str:
     try:
         part = message.get_body((kind,))
         content = part.get_content() if part is not None else ""
-    except (MessageError, LookupError, ValueError, AttributeError):
+    except _FAULTS:
         return ""
     return str(content).replace("\r\n", "\n").encode("utf-8", "replace").decode()
 

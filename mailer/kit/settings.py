@@ -37,12 +37,13 @@ _HOST = r"[^\W_](?:[\w-]*[^\W_])?"
 _DOMAIN = re.compile(rf"(?=.{{1,253}}\Z){_HOST}(?:\.{_HOST})*")
 _ADDRESS = re.compile(rf"(?=[^@]{{1,64}}@){_ATEXT}(?:\.{_ATEXT})*@{_DOMAIN.pattern}")
 _PLACE = re.compile(
-    r"https?://(?:[A-Za-z0-9.-]+|\[[0-9A-Fa-f:.]+\])(?::\d{1,5})?(?:/[A-Za-z0-9._~%/-]*)?"
+    r"https?://(?:[A-Za-z0-9._-]+|\[[0-9A-Fa-f:.]+\])(?::\d{1,5})?(?:/[A-Za-z0-9._~%/-]*)?"
 )
 _UNSEEN = re.compile(  # header injection, and what makes a name read otherwise than it is
     "[\x00-\x1f\x7f-\x9f\u061c\u2028-\u202e\u2066-\u2069\ud800-\udfff]"
 )
-_PASSWORD = re.compile(r"(?<=:)[^:]*(?=@)|(?<=password=)[^&]*", re.IGNORECASE)
+_MASK = "**********"  # as pydantic's
+_PASSWORD = re.compile(r"(//[^:/@]*:).*(?=@)|(\bpassword=)[^&]*", re.IGNORECASE)
 
 
 class Settings(BaseModel):
@@ -233,7 +234,7 @@ class Settings(BaseModel):
 def shown(settings: Settings) -> dict[str, str]:
     """Every setting by its variable's name, as fit for a screen: no secret, no password."""
     values = {name: str(getattr(settings, name)) for name in Settings.model_fields}
-    urls = {name: _PASSWORD.sub("**********", values[name]) for name in values if _is_url(name)}
+    urls = {name: _masked(value) for name, value in values.items() if name.endswith("_url")}
     return {f"{PREFIX}{name.upper()}": value for name, value in (values | urls).items()}
 
 
@@ -276,8 +277,8 @@ def _collect(environment: Mapping[str, str]) -> tuple[dict[str, str], list[str]]
     return given, faults
 
 
-def _is_url(name: str) -> bool:
-    return name.endswith("_url")
+def _masked(url: str) -> str:
+    return _PASSWORD.sub(lambda found: f"{found[1] or found[2]}{_MASK}", url)
 
 
 def _port_is_one(url: str) -> bool:

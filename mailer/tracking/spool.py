@@ -30,6 +30,7 @@ SEGMENT = 250_000
 """Bytes after which a file is closed and the next one begun: a thousand hits, one transaction of
 well under a second, so that on SQLite nobody waits for it long."""
 
+_LARGEST = 2**31  # of a database's integer
 _TAKEN = "taken-"  # such a file has no writer any more
 _log = structlog.get_logger()
 
@@ -198,6 +199,19 @@ def _lock_soon(file: int) -> bool:
 def _hit(line: bytes) -> Hit | None:
     try:
         fields = json.loads(line)
-        return Hit(**(fields | {"at": datetime.fromisoformat(fields["at"])}))
-    except (ValueError, TypeError, KeyError):
+        hit = Hit(**(fields | {"at": datetime.fromisoformat(fields["at"])}))
+    except (ValueError, TypeError, KeyError, RecursionError):
         return None
+    return hit if _is_sound(hit) else None
+
+
+def _is_sound(hit: Hit) -> bool:
+    """Whether every field is what it should be: one that is not would stop the loading of all."""
+    texts, numbers = (hit.id, hit.kind, hit.network), (hit.campaign, hit.subscriber, hit.link)
+    return (
+        isinstance(hit.agent, str)
+        and all(isinstance(text, str) and text.isprintable() for text in texts)
+        and all(type(number) is int and 0 <= number < _LARGEST for number in numbers)
+        and all(isinstance(flag, bool) for flag in (hit.head, hit.prefetch))
+        and hit.at.tzinfo is not None
+    )

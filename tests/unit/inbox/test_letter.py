@@ -1,5 +1,6 @@
 """A letter is shown as a mail program would show it, however broken it is."""
 
+import time
 from datetime import UTC, datetime
 from email.message import EmailMessage
 
@@ -79,3 +80,35 @@ def test_no_bytes_upset_the_reader(raw: bytes) -> None:
 
     letter.html.encode()
     letter.text.encode()
+
+
+@pytest.mark.parametrize(
+    "raw",
+    [
+        b"From: " + b"(a" * 2000 + b"\r\nTo: " + b"<" * 2000 + b"\r\n\r\nGood morning",
+        b"Content-Type: message/rfc822\r\n\r\n" * 3000 + b"Good morning",
+        b"MIME-Version: 1.0\r\n"
+        + b"".join(
+            b'Content-Type: multipart/mixed; boundary="b%d"\r\n\r\n--b%d\r\n' % (n, n)
+            for n in range(3000)
+        )
+        + b"\r\nGood morning",
+    ],
+)
+def test_no_nesting_is_too_deep(raw: bytes) -> None:
+    assert read(raw).headers
+
+
+@pytest.mark.parametrize(
+    "header",
+    [
+        b"From: " + b"\r\n ".join([b'"' * 900] * 200),
+        b"Content-Type: text/html" + b"".join(b";\r\n a%d*0*=utf-8''%%ff" % n for n in range(9000)),
+    ],
+)
+def test_a_long_header_costs_no_more_than_a_short_one(header: bytes) -> None:
+    began = time.process_time()
+
+    read(header + b"\r\n\r\nGood morning")
+
+    assert time.process_time() - began < 5  # unbounded: minutes

@@ -148,3 +148,14 @@ def test_an_unknown_letter_is_refused(tmp_path: Path, identity: str) -> None:
 
     with pytest.raises(LetterNotFound):
         store.message(identity)
+
+
+@pytest.mark.parametrize("word", ["=?utf-7?q?+2AA-?=", "=?unicode_escape?q?=5Cud800?="])
+def test_no_subject_keeps_the_list_from_being_shown(tmp_path: Path, word: str) -> None:
+    store = Store(tmp_path)
+    keep(store, "\udcffada@example.com", subject=word)
+
+    (entry,) = store.find().entries
+
+    assert f"{entry.subject} {entry.recipients}".encode()  # no lone surrogate
+    assert store.get(entry.id).message.recipient.encode()

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 from sqlalchemy import select, text
-from sqlalchemy.exc import IntegrityError, StatementError
+from sqlalchemy.exc import DBAPIError, IntegrityError, StatementError
 from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
 
 from mailer.kit import database as kit
@@ -207,7 +207,9 @@ def test_a_database_that_is_away_can_be_tried_again() -> None:
         kit.is_current(away)
 
 
-@pytest.mark.parametrize("url", ["nonsense", "mysql://localhost/dibao", "postgres"])
+@pytest.mark.parametrize(
+    "url", ["nonsense", "mysql://localhost/dibao", "postgres", "postgresql://h:x/y"]
+)
 def test_a_url_that_means_nothing_to_us_is_refused_by_name(url: str) -> None:
     with pytest.raises(Misconfigured, match="DIBAO_DATABASE_URL"):
         Database(url)
@@ -227,3 +229,21 @@ def test_sqlite_makes_the_folder_it_needs(tmp_path: Path) -> None:
     database.close()
 
     assert (tmp_path / "new/dibao.db").exists()
+
+
+def test_a_folder_that_cannot_be_made_is_named(tmp_path: Path) -> None:
+    (tmp_path / "file").touch()
+
+    with pytest.raises(Misconfigured, match="file"):
+        Database(f"sqlite:///{tmp_path}/file/dibao.db")
+
+
+def test_an_error_of_the_database_does_not_tell_what_was_to_be_stored(
+    database: Database,
+) -> None:
+    statement = text("SELECT no_such_column WHERE :who = 'x'")
+
+    with pytest.raises(DBAPIError) as failed, database.reading() as session:
+        session.execute(statement, {"who": "ada@example.com"})
+
+    assert "ada@example.com" not in str(failed.value)

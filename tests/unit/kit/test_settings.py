@@ -7,11 +7,11 @@ import pytest
 from pydantic import SecretStr
 
 from mailer.kit.errors import Misconfigured
-from mailer.kit.settings import DEFAULT_SECRET, Settings, read
+from mailer.kit.settings import DEFAULT_SECRET, Settings, read, shown
 
 PRODUCTION = {
     "DIBAO_ENV": "production",
-    "DIBAO_SECRET_KEY": "something long and random",
+    "DIBAO_SECRET_KEY": "something-long-and-random even-longer-and-older",
     "DIBAO_PUBLIC_URL": "https://news.example.com",
 }
 
@@ -66,6 +66,33 @@ def test_every_fault_is_named_at_once() -> None:
         ("POSTAL_ADDRESS", "1 Courier Lane\x7f"),
         ("RETRY_WAITS", "soon"),
         ("RETRY_WAITS", ""),
+        ("RETRY_WAITS", "99999999999999999999"),
+        ("LEASE", "inf"),
+        ("SWEEP", "inf"),
+        ("PATIENCE", "1e300"),
+        ("DOT_TIMEOUT", "inf"),
+        ("SECRET_KEY", " "),
+        ("SECRET_KEY", "a " * 17),
+        ("PUBLIC_URL", "https://"),
+        ("PUBLIC_URL", "https://a b"),
+        ("PUBLIC_URL", "https://a.example\r\nBcc: dan@example.com"),
+        ("PUBLIC_URL", "https://a.example/?q=1"),
+        ("PUBLIC_URL", "https://ada:pass@a.example"),
+        ("PUBLIC_URL", "https://a.example:99999"),
+        ("PUBLIC_URL", "https://[::1"),
+        ("TIMEZONE", "a" * 5000),
+        ("FROM_ADDRESS", ""),
+        ("FROM_ADDRESS", "@"),
+        ("FROM_ADDRESS", "ada@"),
+        ("FROM_ADDRESS", "ada\x00@example.com"),
+        ("FROM_ADDRESS", '"ada"@example.com'),
+        ("FROM_ADDRESS", "ada@example..com"),
+        ("REPLY_TO", "ädä@example.com"),
+        ("BOUNCE_DOMAIN", "b.example>\r\nRCPT TO:<dan@example.com>"),
+        ("BOUNCE_DOMAIN", "ada@example.com"),
+        ("BOUNCE_DOMAIN", ".."),
+        ("PUBLICATION", "News \u202ekoob"),
+        ("FROM_NAME", "\udcff"),
         ("TRACKING", "everything"),
         ("LOG_FORMAT", "xml"),
     ],
@@ -111,7 +138,10 @@ def test_production_refuses_links_without_encryption() -> None:
 
 
 def test_production_takes_a_secret_of_its_own() -> None:
-    assert read(PRODUCTION).secrets == ("something", "long", "and", "random")
+    assert read(PRODUCTION).secrets == (
+        "something-long-and-random",
+        "even-longer-and-older",
+    )
 
 
 def test_the_newest_secret_stands_first() -> None:
@@ -124,6 +154,48 @@ def test_secrets_do_not_show() -> None:
 
     assert "random" not in repr(found)
     assert "the private one" not in f"{found} {found!r} {found.model_dump()}"
+
+
+@pytest.mark.parametrize(
+    ("name", "url"),
+    [
+        ("SMTP_URL", "smtps://ada:hunter2@relay.example:465"),
+        ("SMTP_URL", "smtps://ada:p@ss:hunter2/@relay.example:465"),
+        ("DATABASE_URL", "postgresql://ada:hunter2@db.example/dibao"),
+        ("DATABASE_URL", "postgresql://db.example/dibao?user=ada&password=hunter2&x=1"),
+        ("BROKER_URL", "redis://:hunter2@broker.example/0"),
+    ],
+)
+def test_a_password_in_a_url_does_not_show(name: str, url: str) -> None:
+    found = read({f"DIBAO_{name}": url})
+
+    said = shown(found)[f"DIBAO_{name}"]
+    assert "hunter2" not in said + repr(found)
+    assert ".example" in said
+    assert "ss:" not in said
+
+
+def test_what_holds_no_password_shows_as_it_is() -> None:
+    found = read({"DIBAO_SMTP_URL": "smtp://relay.example:25"})
+
+    assert shown(found)["DIBAO_SMTP_URL"] == "smtp://relay.example:25"
+    assert shown(found)["DIBAO_PUBLIC_URL"] == "http://127.0.0.1:8000"
+    assert set(shown(read(PRODUCTION))["DIBAO_SECRET_KEY"]) == {"*"}
+
+
+@pytest.mark.parametrize("secret", ["short", "one secret in four words", "long-enough-to-hold x"])
+def test_production_refuses_a_secret_that_can_be_guessed(secret: str) -> None:
+    assert "16 characters" in refusal({**PRODUCTION, "DIBAO_SECRET_KEY": secret})
+
+
+@pytest.mark.parametrize("url", ["https://xn--bcher-kva.example/news", "http://[::1]:8000"])
+def test_a_public_address_may_have_a_path_or_a_number(url: str) -> None:
+    assert read({"DIBAO_PUBLIC_URL": url}).public_url == url
+
+
+def test_a_sender_may_be_on_a_domain_beyond_ascii_or_on_this_machine() -> None:
+    for address in ("news@bücher.example", "root@localhost", "a+b.c@x-y.example"):
+        assert read({"DIBAO_FROM_ADDRESS": address}).from_address == address
 
 
 def test_settings_stay_as_they_were_read() -> None:

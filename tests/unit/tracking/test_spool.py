@@ -1,5 +1,6 @@
 """Hits outlive the process that took them, and are loaded once."""
 
+import json
 import os
 import signal
 import subprocess
@@ -101,6 +102,43 @@ def test_a_line_cut_off_by_a_full_disk_costs_that_hit_and_no_other(tmp_path: Pat
 
     assert [h.subscriber for h in part.hits] == [1, 2]
     assert part.damaged == 3
+
+
+@pytest.mark.parametrize(
+    ("field", "value"),
+    [
+        ("campaign", "3"),
+        ("campaign", 10**30),
+        ("subscriber", None),
+        ("subscriber", -1),
+        ("link", True),
+        ("id", 7),
+        ("id", "a\x00"),
+        ("agent", ["x"]),
+        ("head", "no"),
+        ("at", "2026-11-20T12:00:00"),
+    ],
+)
+def test_a_field_of_another_kind_makes_a_line_no_hit(
+    tmp_path: Path, field: str, value: object
+) -> None:
+    spool = Spool(tmp_path)
+    spool.append(hit())
+    (file,) = tmp_path.glob("*.jsonl")
+    whole = file.read_text()
+    file.write_text(json.dumps(json.loads(whole) | {field: value}) + "\n" + whole)
+
+    (part,) = spool.ready()
+
+    assert ([each.agent for each in part.hits], part.damaged) == ([hit().agent], 1)
+
+
+def test_a_line_nested_without_end_is_no_hit(tmp_path: Path) -> None:
+    (tmp_path / "1-a.jsonl").write_text("[" * 100_000 + "\n")
+
+    (part,) = Spool(tmp_path).ready()
+
+    assert (part.hits, part.damaged) == ((), 1)
 
 
 def test_threads_may_append_at_once(tmp_path: Path) -> None:

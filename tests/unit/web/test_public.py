@@ -333,6 +333,25 @@ def test_any_other_body_is_refused(quick: Door, body: str, headers: dict[str, st
     assert quick.everything() == before
 
 
+@pytest.mark.parametrize("charset", ["undefined", "idna", "punycode", "unicode_escape", "utf-7"])
+@pytest.mark.parametrize("value", ["\\ud800", "+2AA-", "a..b"])
+def test_no_charset_of_a_form_makes_a_fault_of_ours(quick: Door, charset: str, value: str) -> None:
+    before = quick.everything()
+    fields = {"act": "unsubscribe", "segment": value}
+    parts = "".join(
+        f'--bound\r\nContent-Disposition: form-data; name="{name}"\r\n\r\n{content}\r\n'
+        for name, content in fields.items()
+    )
+    kind = {"content-type": f"multipart/form-data; boundary=bound; charset={charset}"}
+
+    for page in "up":
+        path = f"/{page}/{quick.token('Ada')}"
+        response = quick.client.post(path, content=f"{parts}--bound--\r\n", headers=kind)
+        assert response.status_code in {200, 400}
+        if page == "u":
+            assert quick.everything() == before
+
+
 def test_the_page_ends_what_is_ticked_and_says_so(door: Door) -> None:
     path = f"/u/{door.token('Ada')}"
     page = door.client.get(path).text

@@ -178,6 +178,14 @@ def test_the_bare_address_leads_us_to_the_studio_and_strangers_to_the_archive(
     assert browser.get("/favicon.ico").headers["location"].endswith("/icon.svg")
 
 
+@pytest.mark.parametrize("path", ["/archive/", "/campaigns/", "/u/caaaaayaaaaae2jptexkxmdd/"])
+def test_nobody_is_led_where_the_host_header_says(browser: TestClient, path: str) -> None:
+    answer = browser.get(path, headers={"host": "evil.example"})
+
+    assert answer.status_code == 404
+    assert "location" not in answer.headers
+
+
 def test_no_documentation_of_the_framework_is_served(browser: TestClient) -> None:
     for path in ("/docs", "/redoc", "/openapi.json"):
         assert browser.get(path).status_code == 404

@@ -49,7 +49,11 @@ def test_a_name_that_is_not_this_machines_is_dns_rebinding(host: str) -> None:
 
 
 @pytest.mark.parametrize(
-    "header", ["x-forwarded-for", "forwarded", "via", "x-real-ip", "x-forwarded-host"]
+    "header",
+    [
+        *("x-forwarded-for", "forwarded", "via", "x-real-ip", "x-forwarded-host"),
+        *("x-forwarded-proto", "X-Forwarded-Server", "cf-connecting-ip", "true-client-ip"),
+    ],
 )
 def test_what_a_proxy_forwards_is_refused(header: str) -> None:
     assert "proxy" in ask(more=header)
@@ -67,6 +71,7 @@ def test_in_production_they_are_closed() -> None:
         ({"origin": "http://localhost:8000"}, False),
         ({}, True),
         ({"origin": "null"}, True),
+        ({"origin": "http://["}, True),
         ({"origin": "http://localhost:9000"}, True),
         ({"origin": "http://evil.example"}, True),
         ({"sec-fetch-site": "cross-site", "origin": "http://localhost:8000"}, True),
