@@ -1,6 +1,7 @@
 """The composition root: the one place where settings become live objects."""
 
 import os
+import signal
 import threading
 import uuid
 from collections.abc import Callable, Iterator
@@ -58,6 +59,10 @@ class App:
     _turns: list["Turns"] = field(default_factory=list)
     _dispatcher: Dispatcher | None = None
     _lock: threading.RLock = field(default_factory=threading.RLock)
+
+    def __post_init__(self) -> None:
+        """Nothing runs yet that a signal could find in the middle."""
+        self._drainage = Drainage(self._drain)
 
     @cached_property
     def celery(self) -> Any:
@@ -193,6 +198,11 @@ class App:
         self._lock = threading.RLock()
         self._dispatcher = None
         self._turns = []
+        self._drainage = Drainage(self._drain)
+
+    def _drain(self) -> None:
+        if self._dispatcher is not None:
+            self._dispatcher.stop()
 
     def _furnish(self) -> None:
         """The three starting segments; and the secret has to be the one of what is stored."""
@@ -214,13 +224,49 @@ class App:
 
     def _bound(self, name: str, run: Callable[..., object]) -> Callable[..., None]:
         def task(**ids: int) -> None:
-            try:
-                run(self.tools, **ids)
-            except (DibaoError, SQLAlchemyError) as failed:
-                _log.exception("job failed; the sweep will look again", job=name, why=str(failed))
+            with self._drainage:
+                try:
+                    run(self.tools, **ids)
+                except Unavailable as away:
+                    _log.warning("job failed; the sweep looks again", job=name, why=str(away))
+                except (DibaoError, SQLAlchemyError):
+                    _log.exception("job failed; the sweep looks again", job=name)
 
         task.__name__ = name.replace(".", "_")
         return task
+
+
+class Drainage:
+    """Lets a pool child end its run on SIGTERM.
+
+    Whoever stops a service often signals all its processes (systemd does). A child left to itself
+    would break off where it stands, with letters past their dot; this one stops handing out, lets
+    the connections end the letter they are in, and leaves after the task.
+    """
+
+    def __init__(self, drain: Callable[[], None]) -> None:
+        self._drain = drain
+        self._pid = 0
+        self._busy = self._leaving = False
+
+    def __enter__(self) -> None:
+        """Take the signal over, once per process; a worker's thread has none to take over."""
+        if self._pid != os.getpid() and threading.current_thread() is threading.main_thread():
+            self._pid = os.getpid()
+            signal.signal(signal.SIGTERM, self._leave)
+        self._busy = True
+
+    def __exit__(self, *_: object) -> None:
+        """Leave now, where that was asked for meanwhile."""
+        self._busy = False
+        if self._leaving:
+            raise SystemExit(0)
+
+    def _leave(self, *_: object) -> None:
+        self._leaving = True
+        if not self._busy:
+            raise SystemExit(0)
+        self._drain()
 
 
 class Turns:
@@ -246,7 +292,9 @@ class Turns:
         while not self._stopped.is_set():
             try:
                 self._act()
-            except (DibaoError, SQLAlchemyError):
+            except Unavailable as away:
+                _log.warning("turn failed; the next tries again", turn=self._name, why=str(away))
+            except Exception:  # noqa: BLE001  # whatever it was, the next turn has to come
                 _log.exception("turn failed; the next one tries again", turn=self._name)
             self._stopped.wait(self._seconds)
 

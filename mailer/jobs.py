@@ -32,7 +32,7 @@ from mailer.delivery import queries as delivery_queries
 from mailer.delivery.dispatch import Dispatcher
 from mailer.kit import clock
 from mailer.kit.database import Database, try_lock
-from mailer.kit.errors import DibaoError, Invalid
+from mailer.kit.errors import DibaoError
 from mailer.kit.settings import Settings
 from mailer.rendering.edition import Edition
 from mailer.rendering.render import render
@@ -49,8 +49,7 @@ _SWEEP_LOCK = 4472  # any number, the same in every worker
 _log = structlog.get_logger()
 
 
-class NothingToRead(Invalid):
-    """The issue has no item for anybody in the audience: look at the segments of its items."""
+NOTHING_TO_READ = "The issue has no item for anybody in the audience: do its items name segments?"
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,12 +83,15 @@ def prepare(tools: Tools, campaign: int) -> None:
             (mask, level): _edition(tools, house, issue, _keys(found, mask), level)
             for mask, level, _ in needed
         }
-        if editions and not any(editions.values()):
-            raise NothingToRead
     except DibaoError as refused:
-        with tools.database.transaction() as session:
-            campaigns.hand_back(session, identity, reason=str(refused))
-        _log.warning("campaign cannot be rendered", campaign=campaign, reason=refused.code)
+        _hand_back(tools, identity, str(refused))
+        return
+    except Exception:  # noqa: BLE001  # knocking again and again would not help
+        _log.exception("bug while rendering", campaign=campaign)
+        _hand_back(tools, identity, "rendering failed on a bug; the log says where")
+        return
+    if editions and not any(editions.values()):
+        _hand_back(tools, identity, NOTHING_TO_READ)
         return
     batches = _freeze(tools, found, editions)
     for _ in range(min(batches, KNOCKS)):
@@ -149,6 +151,12 @@ def _named(house: Publication, segments: Iterable[Segment], language: str) -> Pu
     """The publication with its segments' names as this issue's readers know them."""
     names = tuple((segment.key, segment.name_in(language)) for segment in segments)
     return replace(house, segments=names)
+
+
+def _hand_back(tools: Tools, campaign: CampaignId, reason: str) -> None:
+    with tools.database.transaction() as session:
+        campaigns.hand_back(session, campaign, reason=reason)
+    _log.warning("campaign handed back to its draft", campaign=campaign)
 
 
 def _keys(campaign: Campaign, mask: int) -> tuple[str, ...]:

@@ -1,6 +1,7 @@
 """The command `dibao`."""
 
 import os
+import signal
 import sys
 from typing import Annotated
 
@@ -54,6 +55,7 @@ def version() -> None:
 
 def main() -> None:
     """Run the command; a refusal is a sentence on standard error and an exit code."""
+    signal.signal(signal.SIGTERM, signal.default_int_handler)  # ends like Ctrl-C: in order
     try:
         app()
     except DibaoError as refusal:

@@ -24,6 +24,7 @@ from mailer.campaigns.campaign import Campaign, CampaignId, Mode, State, Trackin
 from mailer.cli.terminal import application, emit, err, out, plain, table
 from mailer.content import queries as content
 from mailer.delivery import queries as delivery
+from mailer.delivery import trouble
 from mailer.delivery.ledger import OUTCOMES
 from mailer.delivery.queries import LedgerLine
 from mailer.kit.errors import Invalid
@@ -240,6 +241,7 @@ def _said(house: App, number: int, *, as_json: bool) -> None:
     with house.database.reading() as session:
         campaign = queries.campaign(session, CampaignId(number))
         progress = delivery.progress(session, CampaignId(number))
+        waits = [] if campaign.is_over else trouble.waits(session, CampaignId(number))
 
     def show() -> None:
         why = f" ({campaign.reason})" if campaign.reason else ""
@@ -248,8 +250,10 @@ def _said(house: App, number: int, *, as_json: bool) -> None:
             out.print(f"scheduled for {campaign.scheduled_for.isoformat()}")
         if campaign.frozen_at:
             table(("audience", *progress.sums), [(progress.audience, *progress.sums.values())])
+        for reason, people in waits:
+            out.print(f"up to {people:,} people wait: {reason}", markup=False)
 
-    emit({"campaign": campaign, "progress": progress}, as_json=as_json, show=show)
+    emit({"campaign": campaign, "progress": progress, "waits": waits}, as_json=as_json, show=show)
 
 
 def _watch(house: App, number: CampaignId) -> None:

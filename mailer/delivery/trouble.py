@@ -6,7 +6,7 @@ from sqlalchemy import and_, func, select
 from sqlalchemy.orm import Session
 
 from mailer.campaigns.campaign import CampaignId
-from mailer.delivery.models import AttemptRow, AudienceRow, DeliveryRow
+from mailer.delivery.models import AttemptRow, AudienceRow, BatchRow, DeliveryRow
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,6 +52,18 @@ def lanes(session: Session, campaign: CampaignId) -> tuple[LaneProgress, ...]:
         .order_by(people.desc(), AudienceRow.lane)
     )
     return tuple(LaneProgress(row[0] or "", *row[1:]) for row in rows)
+
+
+def waits(session: Session, campaign: CampaignId) -> tuple[tuple[str, int], ...]:
+    """Why open batches wait, where something went wrong: reason, people; most people first."""
+    people = func.sum(BatchRow.size)
+    rows = session.execute(
+        select(BatchRow.reason, people)
+        .where(BatchRow.campaign_id == campaign, BatchRow.state == "open", BatchRow.reason != "")
+        .group_by(BatchRow.reason)
+        .order_by(people.desc())
+    )
+    return tuple((row[0], int(row[1])) for row in rows)
 
 
 def deferrals(session: Session, campaign: CampaignId, *, limit: int = 20) -> tuple[Deferrals, ...]:

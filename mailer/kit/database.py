@@ -35,6 +35,8 @@ from mailer.kit.errors import Misconfigured, Unavailable
 
 MIGRATIONS = Path(__file__).parents[1] / "migrations"
 _READING = "dibao_reading"
+# How a database says that trying again can help, or that the fault is its host's.
+_AWAY = ("connection", "is locked", "unable to open", "is full", "disk i/o", "readonly database")
 
 
 class Base(DeclarativeBase):
@@ -261,6 +263,7 @@ def _translated() -> Iterator[None]:
     try:
         yield
     except DBAPIError as error:
-        if error.connection_invalidated or "connection" in str(error.orig).lower():
+        said = str(error.orig).lower()
+        if error.connection_invalidated or any(words in said for words in _AWAY):
             raise Unavailable(f"The database does not answer: {error.orig}") from error
         raise

@@ -46,10 +46,11 @@ def load(session: Session, hits: Sequence[Hit]) -> tuple[Event, ...]:
     there = queries.known(session, [hit.id for hit in hits])
     fresh = thinned(hit for hit in hits if hit.id not in there and hit.kind in BITS)
     pairs = {(hit.campaign, hit.subscriber) for hit in fresh}
-    networks = sorted({hit.network for hit in fresh if hit.network})
-    old = queries.remembered(session, pairs, networks)
-    pairs |= {(each.event.campaign, each.event.subscriber) for each in old}
     letters = queries.letters(session, pairs)
+    crowds = {letters.crowd(hit) for hit in fresh} - {""}
+    old = queries.remembered(session, pairs, sorted(crowds))
+    others = {(each.event.campaign, each.event.subscriber) for each in old} - pairs
+    letters |= queries.letters(session, others)
     kept = _capped(session, [hit for hit in fresh if letters.allow(hit)])
     classes = judged(kept, old, letters)
     return (
@@ -151,7 +152,7 @@ def _store(
     recent = []
     for hit in hits:
         waits = letters.people[hit.campaign, hit.subscriber].accepted_at is None
-        seen = (hit.network, hit.head, hit.prefetch, waits)
+        seen = (letters.crowd(hit), hit.head, hit.prefetch, waits)
         recent.append((new[hit.id].id, now, hit.campaign, hit.subscriber, *seen))
     insert_many(session, RecentHitRow, _RECENT, recent)
     return tuple(new.values())

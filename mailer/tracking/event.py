@@ -5,7 +5,6 @@ from dataclasses import dataclass
 from datetime import datetime
 from enum import StrEnum
 
-from mailer.kit.errors import NotFound
 from mailer.tracking.machines import Verdict
 
 
@@ -15,10 +14,6 @@ class Kind(StrEnum):
     OPEN = "open"
     CLICK = "click"
     UNSUBSCRIBE = "unsubscribe"
-
-
-class RecipientNotFound(NotFound):
-    """There is no such letter."""
 
 
 @dataclass(frozen=True, slots=True)

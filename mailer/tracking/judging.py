@@ -1,5 +1,6 @@
 """From hits as they came to hits judged together: thinned, looked up, weighed. Pure."""
 
+import hashlib
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta
@@ -23,7 +24,7 @@ class Remembered:
 
     event: Event
     agent: agents.Kind
-    network: str
+    crowd: str  # see `crowd`
     head: bool
     prefetch: bool
     waiting: bool  # for its letter's acceptance, which had not been recorded
@@ -43,12 +44,32 @@ class Letters:
             return None
         return self.links[person.edition].get(hit.link)
 
+    def crowd(self, hit: Hit) -> str:
+        """The crowd a hit came out of; "" for none, and for a letter there is not."""
+        person = self.people.get((hit.campaign, hit.subscriber))
+        return "" if person is None else crowd(hit.network, person.domain)
+
+    def __or__(self, others: "Letters") -> "Letters":
+        """These letters and the others."""
+        return Letters({**self.people, **others.people}, {**self.links, **others.links})
+
     def allow(self, hit: Hit) -> bool:
         """Whether a hit may be stored: its letter exists, its link too, and its reader agrees."""
         person = self.people.get((hit.campaign, hit.subscriber))
         if person is None or not person.tracking & BITS[Kind(hit.kind)]:
             return False
         return hit.kind != Kind.CLICK or self.link(hit) is not None
+
+
+def crowd(network: str, domain: str) -> str:
+    """A name for one domain's readers in one network; "" where being many there says nothing.
+
+    Only they are judged by each other. A network alone would not do: behind the proxies of a large
+    provider sit a hundred thousand strangers, and each load would look at all of them again.
+    """
+    if not network or not domain:
+        return ""
+    return hashlib.sha256(f"{network} {domain}".encode()).hexdigest()[:16]
 
 
 def thinned(hits: Iterable[Hit]) -> list[Hit]:
@@ -91,7 +112,7 @@ def _look(hit: Hit, letters: Letters) -> Look:
         accepted_at=person.accepted_at,
         links=_tracked(letters, person),
         domain=person.domain,
-        network=hit.network,
+        network=crowd(hit.network, person.domain),
     )
 
 
@@ -111,7 +132,7 @@ def _again(old: Remembered, letters: Letters) -> Look:
         accepted_at=person.accepted_at,
         links=_tracked(letters, person),
         domain=person.domain,
-        network=old.network,
+        network=old.crowd,
     )
 
 

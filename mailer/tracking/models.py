@@ -53,7 +53,8 @@ class EventReviewRow(Base):
 class RecentHitRow(Base):
     """`recent_hit`: hits of the last minutes with what they are judged by, then forgotten.
 
-    The one place where a network's name is stored: keyed, of one day, for some fifteen minutes.
+    The one place where a network's name is stored: keyed, of one day and of one domain's readers
+    there (judging.crowd), for some fifteen minutes.
     """
 
     __tablename__ = "recent_hit"

@@ -155,12 +155,12 @@ def counts(session: Session, pairs: Iterable[Pair]) -> dict[Pair, int]:
 
 
 def remembered(
-    session: Session, pairs: Iterable[Pair], networks: Sequence[str]
+    session: Session, pairs: Iterable[Pair], crowds: Sequence[str]
 ) -> tuple[Remembered, ...]:
-    """Hits of the last minutes by these readers or from these networks, and those that wait."""
+    """Hits of the last minutes by these readers or out of these crowds, and those that wait."""
     people = sorted({subscriber for _, subscriber in pairs})
     wanted = [RecentHitRow.subscriber_id.in_(some) for some in _portions(people)]
-    wanted += [RecentHitRow.network.in_(some) for some in _portions(networks)]
+    wanted += [RecentHitRow.network.in_(some) for some in _portions(crowds)]
     found: dict[int, Remembered] = {}
     for condition in [*wanted, RecentHitRow.waiting.is_(True)]:
         rows = session.execute(

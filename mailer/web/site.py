@@ -21,6 +21,7 @@ from mailer.web.assets import Assets, samples
 from mailer.web.guard import Guard
 from mailer.web.inbox import letters
 from mailer.web.pages import Pages
+from mailer.web.patience import Patient
 from mailer.web.public import router as public
 from mailer.web.studio import campaigns
 
@@ -101,6 +102,7 @@ def _server(app: "App") -> _Server:
     server = _Server(
         uvicorn.Config(
             site,
+            http=Patient,
             access_log=False,  # paths carry tokens
             log_config=None,
             proxy_headers=False,  # nobody may choose the address we think they come from

@@ -136,6 +136,24 @@ def test_workers_lose_nobody_however_they_and_their_broker_end(
             check(house, app, sink, doubtful=4 * CONNECTIONS)
 
 
+def test_a_signal_to_all_processes_of_a_worker_leaves_nothing_uncertain(
+    tmp_path: Path, postgres_url: str, redis_url: str
+) -> None:
+    with ScriptedSink(linger=LINGER) as sink:
+        more = terms(sink)
+        house = full(tmp_path, port=free_port(), database=postgres_url, broker=redis_url, **more)
+        app = prepared(house)
+        workers = [house.worker(group=True)]
+        with running(workers):
+            house.json("campaign", "send", "1", "--no-wait")
+            reached(sink, 40)
+            os.killpg(workers[0].pid, signal.SIGTERM)  # as systemd does
+            workers[0].wait(PATIENCE)
+            workers[0] = house.worker()
+
+            check(house, app, sink, doubtful=0)
+
+
 def test_workers_send_without_a_broker(tmp_path: Path, postgres_url: str) -> None:
     with ScriptedSink() as sink:
         nobody = f"redis://127.0.0.1:{free_port()}/0"

@@ -31,8 +31,9 @@ class House:
     def inbox(self) -> Path:
         return Path(self.environment["DIBAO_DATA_DIR"]) / "inbox"
 
-    def start(self, *words: str) -> "subprocess.Popen[bytes]":
-        return subprocess.Popen(words, cwd=ROOT, env=self._environment())
+    def start(self, *words: str, group: bool = False) -> "subprocess.Popen[bytes]":
+        env = self._environment()
+        return subprocess.Popen(words, cwd=ROOT, env=env, start_new_session=group)
 
     def dibao(self, *words: str, expect: int = 0) -> str:
         done = subprocess.run(
@@ -68,9 +69,11 @@ class House:
             web.send_signal(signal.SIGTERM)
             web.wait(30)
 
-    def worker(self) -> "subprocess.Popen[bytes]":
+    def worker(self, *, group: bool = False) -> "subprocess.Popen[bytes]":
+        """A Celery worker with one child; as a process group of its own where asked."""
         celery = (sys.executable, "-m", "celery", "-A", "worker", "worker", "--concurrency=1")
-        return self.start(*celery, "--loglevel=WARNING", "--without-mingle", "--without-gossip")
+        quiet = ("--loglevel=WARNING", "--without-mingle", "--without-gossip")
+        return self.start(*celery, *quiet, group=group)
 
     def until(self, campaign: int, *states: str) -> Any:
         end = time.monotonic() + PATIENCE

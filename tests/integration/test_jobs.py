@@ -41,6 +41,7 @@ def app(database: Database, tmp_path: Path) -> Iterator[App]:
             session, people, now=app.now(), key=app.address_key, source="test", wording="Yes."
         )
     yield app
+    app.celery.control.purge()  # knocks of this process's memory:// that nobody heard
     app.stop()
     app.database.close()
 

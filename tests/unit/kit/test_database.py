@@ -6,7 +6,7 @@ from datetime import UTC, datetime, timedelta, timezone
 from pathlib import Path
 
 import pytest
-from sqlalchemy import select, text
+from sqlalchemy import event, select, text
 from sqlalchemy.exc import DBAPIError, IntegrityError, StatementError
 from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
 
@@ -247,3 +247,25 @@ def test_an_error_of_the_database_does_not_tell_what_was_to_be_stored(
         session.execute(statement, {"who": "ada@example.com"})
 
     assert "ada@example.com" not in str(failed.value)
+
+
+def test_a_writer_that_waits_in_vain_for_another_may_try_again(
+    tmp_path: Path,
+) -> None:
+    hurried = Database(f"sqlite:///{tmp_path}/shared.db")
+    event.listen(hurried.engine, "connect", lambda it, _: it.execute("PRAGMA busy_timeout=10"))
+    other = Database(hurried.url)
+    with other.transaction() as writer:
+        writer.execute(text("SELECT 1"))
+        with pytest.raises(Unavailable, match="locked"), hurried.transaction() as late:
+            late.execute(text("SELECT 1"))
+
+
+def test_a_file_that_cannot_be_opened_is_a_database_away(tmp_path: Path) -> None:
+    (tmp_path / "dibao.db").mkdir()
+
+    with (
+        pytest.raises(Unavailable),
+        Database(f"sqlite:///{tmp_path}/dibao.db").reading() as session,
+    ):
+        session.execute(text("SELECT 1"))

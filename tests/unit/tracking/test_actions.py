@@ -8,7 +8,7 @@ from sqlalchemy.exc import DBAPIError
 
 from mailer.delivery.models import DeliveryRow
 from mailer.kit.database import Database
-from mailer.tracking import actions, machines
+from mailer.tracking import actions, machines, queries
 from mailer.tracking.machines import Verdict
 from mailer.tracking.models import RecentHitRow
 from mailer.tracking.spool import Hit
@@ -168,6 +168,37 @@ def test_one_network_that_reads_for_a_whole_domain_is_doubted(
     assert verdicts(crowd) == [verdict] * 5
 
 
+def test_a_crowd_is_one_however_its_hits_are_loaded(database: Database) -> None:
+    cast = tuple(Person(f"Reader{n}", ("ai",), domain="bank.example") for n in range(5))
+    scene = sent(database, cast)
+
+    for n, one in enumerate(cast):
+        scene.load(scene.hit(one.name, "models", after=60 + n, network="net"))
+
+    with database.reading() as session:
+        pairs = {(scene.campaign, number) for number in scene.people.values()}
+        now = [event for some in queries.events(session, pairs).values() for event in some]
+    assert verdicts(now) == ["machine"] * 5
+
+
+def test_strangers_behind_the_proxy_of_a_provider_are_not_looked_at_again(
+    database: Database,
+) -> None:
+    readers = tuple(Person(f"Reader{n}", ("ai",), domain="gmail.com") for n in range(9))
+    bank = Person("Ada", ("ai",), domain="bank.example")
+    scene = sent(database, (*readers, bank))
+    for one in (*readers, bank):
+        scene.load(scene.hit(one.name, network="proxy"))
+
+    with database.reading() as session:
+        names = {row.network for row in session.query(RecentHitRow)}
+        (theirs,) = names - {""}
+        seen = queries.remembered(session, {(scene.campaign, scene.people["Reader0"])}, [theirs])
+
+    people = {each.event.subscriber for each in seen}
+    assert people == {scene.people["Reader0"], scene.people["Ada"]}
+
+
 def test_readers_of_one_office_over_an_hour_are_people(database: Database) -> None:
     cast = tuple(Person(f"Reader{n}", ("ai",), domain="bank.example") for n in range(4))
     scene = sent(database, cast)
@@ -187,12 +218,15 @@ def test_a_network_is_forgotten_after_a_quarter_of_an_hour(
 ) -> None:
     scene = sent(database)
     scene.load(scene.hit("Ada", network="net"))
+    with database.reading() as session:
+        (before,) = [row.network for row in session.query(RecentHitRow)]
     monkeypatch.setattr(machines, "MEMORY", timedelta(seconds=-60))
 
     scene.load(scene.hit("Ben", network="other"))
 
     with database.reading() as session:
-        assert [row.network for row in session.query(RecentHitRow)] == ["other"]
+        (after,) = [row.network for row in session.query(RecentHitRow)]
+    assert before != after
 
 
 def test_a_reload_within_seconds_is_the_same_event(database: Database) -> None:

@@ -2,10 +2,14 @@
 
 import logging
 import re
+import socket
+import time
 import urllib.request
 from collections.abc import Iterator
+from contextlib import closing
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 
 import pytest
 from starlette.testclient import TestClient
@@ -14,7 +18,7 @@ from mailer import __version__
 from mailer.kit import broker
 from mailer.kit.database import Database
 from mailer.kit.errors import Unavailable
-from mailer.web import site
+from mailer.web import patience, site
 from mailer.web.guard import LIMIT
 from tests.unit.web.stand_in import LOCAL, House, house
 
@@ -217,6 +221,44 @@ def test_it_is_served_in_a_thread_and_stops(app: House) -> None:
 
     with pytest.raises(OSError, match="refused"):
         urllib.request.urlopen(f"{url}/healthz")
+
+
+@pytest.mark.parametrize(
+    "beginning",
+    [
+        b"",
+        b"GET /archive HTTP/1.1\r\nHost: x\r\n",
+        b"POST /u/x HTTP/1.1\r\nHost: x\r\nContent-Length: 9\r\n\r\nact=",
+        b"GET /version HTTP/1.1\r\nHost: x\r\n\r\nGET /version HTT",
+    ],
+)
+def test_a_request_that_never_ends_is_not_waited_for(
+    app: House, monkeypatch: pytest.MonkeyPatch, beginning: bytes
+) -> None:
+    monkeypatch.setattr(patience, "PATIENCE", 0.3)
+    with site.serving(app) as address, closing(_dialled(address)) as slow:
+        slow.sendall(beginning)
+        began = time.monotonic()
+        while slow.recv(4096):
+            pass
+
+    assert time.monotonic() - began < 8
+
+
+def test_an_answer_may_take_longer_than_a_request(
+    app: House, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(patience, "PATIENCE", 0.3)
+    with site.serving(app) as address, closing(_dialled(address)) as slow:
+        for _ in range(3):  # on one connection, with a pause between
+            slow.sendall(b"GET /version HTTP/1.1\r\nHost: x\r\n\r\n")
+            assert slow.recv(4096).startswith(b"HTTP/1.1 200")
+            time.sleep(0.5)
+
+
+def _dialled(address: str) -> socket.socket:
+    place = urlsplit(address)
+    return socket.create_connection((place.hostname or "", place.port or 0), timeout=10)
 
 
 def test_a_taken_port_is_said_to_be_taken(
