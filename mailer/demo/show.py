@@ -67,6 +67,8 @@ def chosen(environment: Mapping[str, str]) -> Settings:
         "DIBAO_SMTP_URL": "inbox://",
         "DIBAO_BROKER_URL": "memory://",
     }
+    if given["DIBAO_WEB_PORT"] == "0":  # any: the links in the letters have to name it
+        given["DIBAO_WEB_PORT"] = str(_free(0))
     given.setdefault("DIBAO_PUBLIC_URL", f"http://127.0.0.1:{given['DIBAO_WEB_PORT']}")
     return settings.read(given)
 
@@ -164,7 +166,9 @@ def read(app: App, campaign: CampaignId, advance: Advance) -> None:
             app.spool.append(_hit(campaign, visit))
         if done % 200 == 0 or done == len(arriving):
             advance(done, len(arriving))
-    jobs.count(app.tools)
+    while app.spool.waiting():  # this thread and the counting one share the work
+        jobs.count(app.tools)
+        time.sleep(0.05)
 
 
 def _letters(app: App, campaign: CampaignId) -> Iterator[Letter]:

@@ -178,7 +178,7 @@ def test_a_crowd_is_one_however_its_hits_are_loaded(database: Database) -> None:
     with database.reading() as session:
         pairs = {(scene.campaign, number) for number in scene.people.values()}
         now = [event for some in queries.events(session, pairs).values() for event in some]
-    assert verdicts(now) == ["machine"] * 5
+    assert verdicts(tuple(now)) == ["machine"] * 5
 
 
 def test_strangers_behind_the_proxy_of_a_provider_are_not_looked_at_again(
