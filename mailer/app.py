@@ -229,8 +229,12 @@ class App:
                     run(self.tools, **ids)
                 except Unavailable as away:
                     _log.warning("job failed; the sweep looks again", job=name, why=str(away))
-                except (DibaoError, SQLAlchemyError):
+                except DibaoError:
                     _log.exception("job failed; the sweep looks again", job=name)
+                except SQLAlchemyError as fault:  # its text may hold an address
+                    _log.error(
+                        "job failed; the sweep looks again", job=name, why=type(fault).__name__
+                    )
 
         task.__name__ = name.replace(".", "_")
         return task

@@ -25,7 +25,6 @@ from mailer.campaigns.campaign import (
     EditionId,
     State,
 )
-from mailer.content import queries as content
 from mailer.content.issue import Issue, Publication
 from mailer.delivery import audience
 from mailer.delivery import queries as delivery_queries
@@ -75,7 +74,7 @@ def prepare(tools: Tools, campaign: int) -> None:
         found = campaign_queries.campaign(session, identity)
         if found.state is not State.PREPARING:
             return
-        issue = content.revision(session, found.issue, found.issue_revision)
+        issue = campaign_queries.issue(session, found, now=clock.now())
         house = _named(tools.publication, subscribers.segments(session), issue.language)
         needed = delivery_queries.needed(session, identity)
     try:

@@ -34,7 +34,7 @@ class ScheduleInvalid(Invalid):
 
 
 class NoSegments(Invalid):
-    """A campaign needs at least one segment."""
+    """A campaign needs segments: name some, or let the issue's items do (dibao issue suggest)."""
 
 
 class CampaignNotPreparing(Conflict):

@@ -2,14 +2,15 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import UTC, datetime
 
 from sqlalchemy import select
 from sqlalchemy.orm import Session
 
 from mailer.campaigns.campaign import Campaign, CampaignId, EditionId, Mode, State
 from mailer.campaigns.models import CampaignRow, EditionRow
-from mailer.content.issue import IssueId
+from mailer.content import queries as content
+from mailer.content.issue import Issue, IssueId
 from mailer.kit.errors import NotFound
 
 
@@ -42,6 +43,15 @@ def campaign(session: Session, identity: CampaignId) -> Campaign:
     if row is None:
         raise CampaignNotFound(f"There is no campaign {identity}; `dibao campaign list` shows all")
     return _value(row)
+
+
+def issue(session: Session, campaign: Campaign, *, now: datetime) -> Issue:
+    """What the campaign sends: its revision, without what is under embargo or expired.
+
+    The day that counts is the one it was launched on (UTC), or today's before that.
+    """
+    written = content.revision(session, campaign.issue, campaign.issue_revision)
+    return written.on((campaign.started_at or now).astimezone(UTC).date())
 
 
 def campaigns(session: Session, *, states: Sequence[State] = ()) -> tuple[Campaign, ...]:

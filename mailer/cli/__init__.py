@@ -36,14 +36,9 @@ app.command("demo")(demo.demo)
 def config(as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False) -> None:
     """Show every setting with its value; secrets are masked."""
     found = settings.read(os.environ)
-    values = {
-        f"{settings.PREFIX}{n.upper()}": str(getattr(found, n)) for n in found.model_fields_set
-    }
-    every = {
-        f"{settings.PREFIX}{name.upper()}": str(getattr(found, name))
-        for name in type(found).model_fields
-    }
-    rows = [(name, value, "set" if name in values else "default") for name, value in every.items()]
+    every = settings.shown(found)
+    given = {f"{settings.PREFIX}{name.upper()}" for name in found.model_fields_set}
+    rows = [(name, value, "set" if name in given else "default") for name, value in every.items()]
     emit(every, as_json=as_json, show=lambda: table(("setting", "value", ""), rows))
 
 
@@ -56,6 +51,9 @@ def version() -> None:
 def main() -> None:
     """Run the command; a refusal is a sentence on standard error and an exit code."""
     signal.signal(signal.SIGTERM, signal.default_int_handler)  # ends like Ctrl-C: in order
+    if any("\udc80" <= character <= "\udcff" for word in sys.argv for character in word):
+        err.print("The command line is not UTF-8.")
+        sys.exit(2)
     try:
         app()
     except DibaoError as refusal:

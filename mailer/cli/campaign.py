@@ -21,13 +21,13 @@ from rich.progress import (
 from mailer.app import App
 from mailer.campaigns import actions, queries
 from mailer.campaigns.campaign import Campaign, CampaignId, Mode, State, Tracking
-from mailer.cli.terminal import application, emit, err, out, plain, table
+from mailer.cli.terminal import MAX_ID, application, emit, err, out, plain, table
 from mailer.content import queries as content
 from mailer.delivery import queries as delivery
 from mailer.delivery import trouble
 from mailer.delivery.ledger import OUTCOMES
 from mailer.delivery.queries import LedgerLine
-from mailer.kit.errors import Invalid
+from mailer.kit.errors import Conflict, Invalid
 from mailer.reports import explain as explanations
 from subscribers import queries as subscribers
 from subscribers.address import EmailAddress
@@ -35,13 +35,24 @@ from subscribers.address import EmailAddress
 app = typer.Typer(help="What goes to whom, and when.", no_args_is_help=True)
 
 Json = Annotated[bool, typer.Option("--json", help="Print JSON on standard output.")]
-Number = Annotated[int, typer.Argument(help="The campaign's number.", metavar="ID")]
+Number = Annotated[
+    int, typer.Argument(help="The campaign's number.", metavar="ID", min=1, max=MAX_ID)
+]
+PUT_OFF = (
+    "All but {people:,} are settled; relays put these off, and they are tried again later. "
+    "Ctrl-C loses nothing: `dibao web` or a worker goes on with them."
+)
 LISTED = (*OUTCOMES, "open", "excluded")
+TRACKED = ("nothing", "opens", "clicks", "opens and clicks")
 POLL = 0.5  # seconds between two looks at a sending campaign
 
 
 class MomentInvalid(Invalid):
     """A moment looks like 2026-11-23T09:00 or 2026-11-23T09:00+01:00."""
+
+
+class CampaignHandedBack(Conflict):
+    """The campaign could not be prepared and went back to its draft."""
 
 
 @app.command()
@@ -113,6 +124,7 @@ def send(
         if wait:
             _watch(house, CampaignId(number))
     _said(house, number, as_json=as_json)
+    _fail_if_handed_back(house, CampaignId(number))
 
 
 @app.command()
@@ -210,7 +222,8 @@ def explain(
     """Why somebody gets this mail, or does not, and what became of it."""
     house = application()
     with house.database.reading() as session:
-        found = explanations.explain(session, CampaignId(number), EmailAddress.parse(recipient))
+        address = EmailAddress.parse(recipient)
+        found = explanations.explain(session, CampaignId(number), address, now=house.now())
 
     def show() -> None:
         for sentence in found.sentences:
@@ -224,12 +237,16 @@ def explain(
 @app.command()
 def preview(number: Number, as_json: Json = False) -> None:
     """Who would get which edition if it were sent now; who is left out, by reason."""
-    with application().database.reading() as session:
-        found = explanations.preview(session, CampaignId(number))
+    house = application()
+    with house.database.reading() as session:
+        found = explanations.preview(session, CampaignId(number), now=house.now())
 
     def show() -> None:
-        rows = [(", ".join(e.segments), e.people, len(e.items)) for e in found.editions]
-        table(("segments", "people", "items"), rows, title="Editions")
+        rows = [
+            (", ".join(e.segments), TRACKED[e.tracking], e.people, len(e.items))
+            for e in found.editions
+        ]
+        table(("segments", "tracked", "people", "items"), rows, title="Editions")
         if found.excluded:
             table(("left out", "people"), sorted(found.excluded.items()))
         out.print(f"{found.audience:,} of {found.candidates:,} people would get one mail each.")
@@ -240,7 +257,7 @@ def preview(number: Number, as_json: Json = False) -> None:
 def _said(house: App, number: int, *, as_json: bool) -> None:
     with house.database.reading() as session:
         campaign = queries.campaign(session, CampaignId(number))
-        progress = delivery.progress(session, CampaignId(number))
+        progress = delivery.progress(session, CampaignId(number), by_edition=as_json)
         waits = [] if campaign.is_over else trouble.waits(session, CampaignId(number))
 
     def show() -> None:
@@ -256,14 +273,26 @@ def _said(house: App, number: int, *, as_json: bool) -> None:
     emit({"campaign": campaign, "progress": progress, "waits": waits}, as_json=as_json, show=show)
 
 
+def _fail_if_handed_back(house: App, number: CampaignId) -> None:
+    with house.database.reading() as session:
+        campaign = queries.campaign(session, number)
+    if campaign.state is State.DRAFT:
+        raise CampaignHandedBack(f"Campaign {number} went back to its draft: {campaign.reason}")
+
+
 def _watch(house: App, number: CampaignId) -> None:
     columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn())
     with Progress(*columns, TimeRemainingColumn(), console=err) as bar:
         line = bar.add_task("preparing", total=None)
+        told = False
         while True:
             with house.database.reading() as session:
                 campaign = queries.campaign(session, number)
                 progress = delivery.progress(session, number)
+            put_off = progress.open > 0 and progress.open == progress.deferred
+            if put_off and not told:
+                told = True
+                bar.console.print(PUT_OFF.format(people=progress.deferred))
             bar.update(
                 line,
                 description=str(campaign.state),

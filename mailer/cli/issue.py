@@ -8,12 +8,15 @@ from typing import Annotated
 
 import typer
 
+from mailer.app import App
+from mailer.campaigns import queries as campaigns
 from mailer.cli.terminal import application, emit, err, out, table
 from mailer.content import actions, document, queries
 from mailer.content.issue import Issue, Item
 from mailer.content.paste import Pasted, PastedLine, paste
+from mailer.content.slug import slug_of
 from mailer.content.suggest import suggest
-from mailer.kit.errors import Invalid
+from mailer.kit.errors import Conflict, Invalid
 
 app = typer.Typer(help="What is said on one occasion.", no_args_is_help=True)
 
@@ -39,6 +42,10 @@ class IssueFileInvalid(Invalid):
     """The file does not hold an issue."""
 
 
+class IssueSent(Conflict):
+    """The issue has been sent already."""
+
+
 @app.command("paste")
 def paste_(
     file: Annotated[Path, typer.Argument(help="A digest as text or HTML; - reads what you pipe.")],
@@ -61,11 +68,16 @@ def paste_(
 def import_(
     file: Annotated[Path, typer.Argument(help="An issue file; - reads what you pipe.")],
     approve: Annotated[bool, typer.Option("--approve", help="Approve it as it is.")] = False,
+    revise: Annotated[
+        bool, typer.Option("--revise", help="Even where the issue with this slug has been sent.")
+    ] = False,
     as_json: Json = False,
 ) -> None:
     """Store an issue file: a new issue, or a new revision of the one with its slug."""
     issue = _read(file)
     house = application()
+    if not revise:
+        _refuse_if_sent(house, issue)
     with house.database.transaction() as session:
         number = actions.save(session, issue, now=house.now(), by="command line")
         if approve:
@@ -145,6 +157,18 @@ def suggest_(
     if output:
         _write(document.write(_with_suggestions(found)), output)
     emit(rows, as_json=as_json, show=lambda: _show_suggestions(found.items))
+
+
+def _refuse_if_sent(house: App, issue: Issue) -> None:
+    slug = issue.slug or slug_of(issue)
+    with house.database.reading() as session:
+        number = queries.find(session, slug)
+        sent = {each.issue for each in campaigns.campaigns(session) if each.started_at}
+    if number in sent:
+        raise IssueSent(
+            f"The issue {slug!r} has been sent already. Is this another? Then give it a slug of "
+            "its own (slug: in the front matter); to revise what was sent, add --revise"
+        )
 
 
 def _found(name: str) -> Issue:

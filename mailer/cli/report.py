@@ -10,7 +10,7 @@ from rich.markup import escape
 
 from mailer.app import App
 from mailer.campaigns.campaign import CampaignId
-from mailer.cli.terminal import application, emit, out, table
+from mailer.cli.terminal import MAX_ID, application, emit, out, table
 from mailer.reports import queries
 from mailer.reports.measures import Classes, Line, Rate, Report
 
@@ -26,7 +26,9 @@ _COLUMNS = (
 
 
 def report(
-    campaign: Annotated[int, typer.Argument(help="The campaign's number.", metavar="ID")],
+    campaign: Annotated[
+        int, typer.Argument(help="The campaign's number.", metavar="ID", min=1, max=MAX_ID)
+    ],
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON: everything.")] = False,
     as_csv: Annotated[bool, typer.Option("--csv", help="Print CSV: people, line by line.")] = False,
 ) -> None:

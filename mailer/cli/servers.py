@@ -1,5 +1,6 @@
 """`dibao web`, `dibao worker`, `dibao inbox`: what keeps running."""
 
+import contextlib
 import os
 import sys
 import threading
@@ -30,7 +31,8 @@ def web(
         f"{house.settings.web_host}:{house.settings.web_port})"
     )
     try:
-        site.serve(house)
+        with contextlib.suppress(KeyboardInterrupt):  # told to stop: in order, so with status 0
+            site.serve(house)
     finally:
         house.stop()
 

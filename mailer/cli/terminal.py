@@ -7,11 +7,12 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import asdict, is_dataclass
 from datetime import date, datetime
 from functools import cache
-from typing import Any
+from typing import Any, Literal
 
 from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
+from rich.text import Text
 
 from mailer.app import App, compose
 from mailer.kit import errors, settings
@@ -24,9 +25,21 @@ EXIT: tuple[tuple[type[errors.DibaoError], int], ...] = (
 )
 """Kinds of refusal and their exit codes; any other refusal is 1, wrong usage 2, partly done 7."""
 
+MAX_ID = 2**31 - 1  # of anything that has a number
 WIDE = 140  # columns where nobody looks: a pipe or a file
-out = Console(highlight=False, soft_wrap=True, width=None if sys.stdout.isatty() else WIDE)
-err = Console(stderr=True, highlight=False, soft_wrap=True)
+_CONTROLS = dict.fromkeys((*range(9), *range(11, 32), *range(127, 160)))  # all but tab and newline
+
+
+class _Screen(Console):
+    """A console that no data can steer: control characters are left out."""
+
+    def render_str(self, text: str, **style: Any) -> Text:
+        """The text as rich shows it, without what a terminal would obey."""
+        return super().render_str(text.translate(_CONTROLS), **style)
+
+
+out = _Screen(highlight=False, soft_wrap=True, width=None if sys.stdout.isatty() else WIDE)
+err = _Screen(stderr=True, highlight=False, soft_wrap=True)
 
 
 @cache
@@ -51,7 +64,11 @@ def table(columns: Sequence[str], rows: Iterable[Sequence[object]], *, title: st
     lines = [[escape(_cell(value)) for value in row] for row in rows]  # data is no markup
     for n, column in enumerate(columns):
         numeric = bool(lines) and all(_is_number(line[n]) for line in lines)
-        grid.add_column(column, justify="right" if numeric else "left", overflow="fold")
+        widest = max((len(word) for word in column.split()), default=0)
+        if numeric:  # a number broken in two is another number
+            widest = max(widest, *(len(line[n]) for line in lines))
+        side: Literal["right", "left"] = "right" if numeric else "left"
+        grid.add_column(column, justify=side, overflow="fold", min_width=widest)
     for line in lines:
         grid.add_row(*line)
     out.print(grid)

@@ -7,7 +7,7 @@ from datetime import datetime
 from sqlalchemy import delete, select, update
 from sqlalchemy.orm import Session
 
-from mailer.content import document
+from mailer.content import document, queries
 from mailer.content.issue import Issue, IssueId, Item
 from mailer.content.models import (
     IssueRevisionRow,
@@ -18,8 +18,13 @@ from mailer.content.models import (
 )
 from mailer.content.queries import IssueNotApproved, IssueNotFound
 from mailer.content.slug import slug_of
+from mailer.kit.errors import Invalid
 
-__all__ = ["IssueNotApproved", "IssueNotFound", "approve", "save"]
+__all__ = ["IssueNotApproved", "IssueNotFound", "RuleNotSupported", "approve", "save"]
+
+
+class RuleNotSupported(Invalid):
+    """Rules for single items are not heeded yet."""
 
 
 def save(session: Session, issue: Issue, *, now: datetime, by: str = "") -> IssueId:
@@ -55,8 +60,10 @@ def save(session: Session, issue: Issue, *, now: datetime, by: str = "") -> Issu
 def approve(session: Session, id: IssueId, *, now: datetime) -> str:  # noqa: A002
     """Approve the latest revision and return its hash: that, and nothing later, may be sent.
 
-    Approving again changes nothing. Raises IssueNotFound.
+    Approving again changes nothing. Raises IssueNotFound, and RuleNotSupported for an item with
+    `visible_if`.
     """
+    _check_rules(session, id)
     draft = (
         update(IssueRow)
         .where(IssueRow.id == id, IssueRow.state == "draft")
@@ -68,6 +75,16 @@ def approve(session: Session, id: IssueId, *, now: datetime) -> str:  # noqa: A0
     if hashed is None:
         raise IssueNotFound(f"There is no issue {id}; `dibao issue list` shows those there are.")
     return hashed
+
+
+def _check_rules(session: Session, id_: IssueId) -> None:
+    """What is kept for later and not heeded yet must not be sent as if it were."""
+    for item in queries.issue(session, id_).issue.items:
+        for part in item.walk():
+            if part.visible_if:
+                raise RuleNotSupported(
+                    f"Item {part.id!r}: visible_if is not heeded yet; name segments instead"
+                )
 
 
 def _index(session: Session, id_: int, issue: Issue) -> None:

@@ -215,6 +215,11 @@ class Issue:
         )
         return tuple(dict.fromkeys(named))
 
+    def on(self, day: datetime.date) -> "Issue":
+        """The issue without items under embargo or expired on that day."""
+        sections = tuple(replace(s, items=_current(s.items, day)) for s in self.sections)
+        return replace(self, sections=tuple(s for s in sections if s.items or s.intro))
+
     def for_segments(self, followed: Iterable[str]) -> "Issue":
         """The issue as somebody who follows these segments reads it.
 
@@ -224,6 +229,15 @@ class Issue:
         wanted = frozenset(followed)
         kept = (_for_segments(section, wanted) for section in self.sections)
         return replace(self, sections=tuple(s for s in kept if s.items))
+
+
+def _current(items: tuple[Item, ...], day: datetime.date) -> tuple[Item, ...]:
+    return tuple(
+        replace(item, items=_current(item.items, day))
+        for item in items
+        if (item.embargo is None or item.embargo <= day)
+        and (item.expires is None or day <= item.expires)
+    )
 
 
 def _for_segments(section: Section, wanted: frozenset[str]) -> Section:

@@ -21,7 +21,7 @@ from mailer.delivery import queries as delivery
 from mailer.demo.people import people
 from mailer.demo.readers import Letter, Visit, What, visits
 from mailer.kit import settings
-from mailer.kit.errors import Unavailable
+from mailer.kit.errors import Conflict, Unavailable
 from mailer.kit.settings import Settings
 from mailer.kit.signing import Purpose
 from mailer.rendering.edition import loads
@@ -32,6 +32,7 @@ from subscribers import queries as subscriber_queries
 from subscribers.address import EmailAddress
 from subscribers.subscriber import NewPerson
 
+MARK = ".dibao-demo"
 PEOPLE = 3000
 STEP = 500  # people per transaction, so that the bar moves
 SEGMENTS = ("e-commerce", "ai", "luxury")
@@ -52,10 +53,10 @@ class Sent:
 def chosen(environment: Mapping[str, str]) -> Settings:
     """The demo's settings: a folder of its own, free ports, deferrals that last seconds.
 
-    Mail goes to the built-in inbox, whatever the environment says of relays.
+    Mail goes to the built-in inbox and people into a SQLite file of the demo's own, whatever the
+    environment says of relays and databases.
     """
     given = {
-        "DIBAO_DATA_DIR": "var/demo",
         "DIBAO_RETRY_WAITS": "1 2",
         "DIBAO_SWEEP": "0.5",
         "DIBAO_CONNECTIONS": "10",
@@ -66,7 +67,9 @@ def chosen(environment: Mapping[str, str]) -> Settings:
         **{name: value for name, value in environment.items() if name.startswith("DIBAO_")},
         "DIBAO_SMTP_URL": "inbox://",
         "DIBAO_BROKER_URL": "memory://",
+        "DIBAO_DATABASE_URL": "",
     }
+    given["DIBAO_DATA_DIR"] = str(Path(given.get("DIBAO_DATA_DIR") or "var") / "demo")
     if given["DIBAO_WEB_PORT"] == "0":  # any: the links in the letters have to name it
         given["DIBAO_WEB_PORT"] = str(_free(0))
     given.setdefault("DIBAO_PUBLIC_URL", f"http://127.0.0.1:{given['DIBAO_WEB_PORT']}")
@@ -74,8 +77,15 @@ def chosen(environment: Mapping[str, str]) -> Settings:
 
 
 def begin(folder: Path) -> None:
-    """Forget an earlier demo."""
+    """Forget an earlier demo. Raises Conflict for a folder that none has made."""
+    mark = folder / MARK
+    if folder.exists() and not mark.exists() and any(folder.iterdir()):
+        raise Conflict(
+            f"{folder} is not a demo's folder; DIBAO_DATA_DIR names another place for it"
+        )
     shutil.rmtree(folder, ignore_errors=True)
+    folder.mkdir(parents=True)
+    mark.write_text("`dibao demo` made this folder and empties it.\n", encoding="utf-8")
 
 
 def write_issues(app: App) -> IssueId:

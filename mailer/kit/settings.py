@@ -30,6 +30,10 @@ DEFAULT_SECRET = "for trying out only: set DIBAO_SECRET_KEY"  # noqa: S105  # re
 
 
 _DAY = 86_400  # seconds
+_KINDS = {
+    "smtp_url": ("inbox", "smtp", "smtp+starttls", "smtps"),
+    "broker_url": ("memory", "redis", "rediss", "amqp", "amqps"),
+}
 _SECRETS = 16  # at most; a token has four bits for the number of its key
 _SECRET = 16  # characters of one in production: a token in hand allows guessing offline
 _ATEXT = r"[A-Za-z0-9!#$%&'*+/=?^_`{|}~-]+"
@@ -156,6 +160,21 @@ class Settings(BaseModel):
     def _some_secrets(cls, value: SecretStr) -> SecretStr:
         if not 1 <= len(value.get_secret_value().split()) <= _SECRETS:
             raise ValueError(f"has to be 1 to {_SECRETS} secrets, separated by spaces")
+        return value
+
+    @field_validator("data_dir", mode="before")
+    @classmethod
+    def _a_folder(cls, value: object) -> object:
+        if not str(value).strip():  # empty would be the working directory
+            raise ValueError("has to name a folder")
+        return value
+
+    @field_validator("smtp_url", "broker_url")
+    @classmethod
+    def _a_known_kind(cls, value: str, field: ValidationInfo) -> str:
+        kinds = _KINDS[str(field.field_name)]
+        if not value.startswith(tuple(f"{kind}://" for kind in kinds)):
+            raise ValueError(f"has to start with {', '.join(f'{kind}://' for kind in kinds)}")
         return value
 
     @field_validator("public_url")

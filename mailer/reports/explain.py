@@ -3,16 +3,15 @@
 from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass
+from datetime import datetime
 
 from sqlalchemy.orm import Session
 
 from mailer.campaigns import queries as campaigns
 from mailer.campaigns.campaign import Campaign, CampaignId, EditionId
-from mailer.content import queries as content
 from mailer.content.issue import Issue
 from mailer.delivery import queries as delivery
 from mailer.delivery.audience import NOTHING
-from mailer.delivery.queries import LedgerLine
 from subscribers import queries as subscribers
 from subscribers.address import EmailAddress
 
@@ -60,7 +59,9 @@ class Forecast:
     editions: tuple[EditionForecast, ...]
 
 
-def explain(session: Session, campaign: CampaignId, address: EmailAddress) -> Explanation:
+def explain(
+    session: Session, campaign: CampaignId, address: EmailAddress, *, now: datetime
+) -> Explanation:
     """Say why an address gets the mail, or does not, and what became of it."""
     found = campaigns.campaign(session, campaign)
     subscriber = subscribers.by_address(session, address)
@@ -72,11 +73,11 @@ def explain(session: Session, campaign: CampaignId, address: EmailAddress) -> Ex
     standing = subscribers.explain(session, subscriber)
     line = delivery.explain(session, campaign, subscriber)
     frozen = found.frozen_at is not None
-    sentences = [*standing.sentences, *_books(found, line.line if line else None)]
+    sentences = [*standing.sentences, *_books(found, line)]
     segments = tuple(key for key in found.segments if key in standing.follows)
     if frozen and line is not None and line.line.edition is not None:
         segments = campaigns.edition(session, EditionId(line.line.edition)).segments
-    issue = _issue(session, found)
+    issue = campaigns.issue(session, found, now=now)
     items = _items(issue, segments)
     spoken_to = bool(segments) and (bool(items) or not issue.items)
     included = spoken_to and (
@@ -93,10 +94,10 @@ def explain(session: Session, campaign: CampaignId, address: EmailAddress) -> Ex
     return Explanation(campaign, included, segments, outcome, read, tuple(sentences))
 
 
-def preview(session: Session, campaign: CampaignId) -> Forecast:
+def preview(session: Session, campaign: CampaignId, *, now: datetime) -> Forecast:
     """Count who would get which edition now; excluded people by reason."""
     found = campaigns.campaign(session, campaign)
-    issue = _issue(session, found)
+    issue = campaigns.issue(session, found, now=now)
     editions = []
     excluded = Counter(dict(delivery.left_out(session, campaign)))
     for mask, tracking, people in delivery.needed(session, campaign):
@@ -108,11 +109,7 @@ def preview(session: Session, campaign: CampaignId) -> Forecast:
             editions.append(EditionForecast(segments, tracking, people, items))
     audience = sum(edition.people for edition in editions)
     candidates = audience + sum(excluded.values())
-    return Forecast(candidates, audience, excluded, tuple(editions))
-
-
-def _issue(session: Session, campaign: Campaign) -> Issue:
-    return content.revision(session, campaign.issue, campaign.issue_revision)
+    return Forecast(candidates, audience, dict(excluded), tuple(editions))
 
 
 def _items(issue: Issue, segments: tuple[str, ...]) -> tuple[str, ...]:
@@ -123,18 +120,21 @@ def _edition(segments: tuple[str, ...], tracking: int) -> str:
     return f"Reads the edition for {', '.join(segments)}; {_TRACKING[tracking]} tracked."
 
 
-def _books(campaign: Campaign, line: LedgerLine | None) -> list[str]:
+def _books(campaign: Campaign, known: delivery.Explanation | None) -> list[str]:
     if campaign.frozen_at is None:
         return ["The audience is not frozen yet: this is what would happen now."]
-    if line is None:
+    if known is None:
         return ["Followed none of the campaign's segments when its audience was frozen."]
+    line = known.line
     said = [_OUTCOMES[line.outcome]]
     if line.reason:
         said.append(f"Reason: {line.reason}.")
     if line.code:
         said.append(f"The relay said: {line.code} {line.enhanced} {line.reply}".strip())
-    if line.attempts:
-        said.append(f"Deferred {line.attempts} times.")
+    if deferrals := len(known.attempts):
+        said.append(f"Deferred {'once' if deferrals == 1 else f'{deferrals} times'}.")
+    if known.next_try is not None:
+        said.append(f"The next try is due at {known.next_try:%Y-%m-%d %H:%M} UTC.")
     if line.evidence:
         said.append(f"Evidence: {line.evidence}.")
     return said

@@ -14,7 +14,6 @@ from sqlalchemy.orm import Session
 
 from mailer.campaigns import queries as campaigns
 from mailer.campaigns.campaign import Campaign, CampaignId, State
-from mailer.content import queries as content
 from mailer.content.issue import Issue
 from mailer.delivery.models import AttemptRow, AudienceRow, DeliveryRow
 from mailer.rendering.edition import EditionLink, loads
@@ -45,7 +44,7 @@ class _Sent:
 def report(session: Session, campaign: CampaignId) -> Report:
     """What the campaign amounts to now. Raises CampaignNotFound."""
     found = campaigns.campaign(session, campaign)
-    issue = content.revision(session, found.issue, found.issue_revision)
+    issue = campaigns.issue(session, found, now=found.created_at)
     sent = _sent(session, campaign, issue)
     counted = _counted(session, campaign)
     names = {each.key: each.name for each in subscribers.segments(session, archived=True)}

@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import date
+from datetime import UTC, date
 from functools import lru_cache
 from itertools import groupby
 from typing import TYPE_CHECKING
@@ -78,7 +78,8 @@ class Archive:
 
     def _read(self, identity: IssueId, revision: int) -> Issue:
         with self._app.database.reading() as session:
-            return content.revision(session, identity, revision)
+            today = self._app.now().astimezone(UTC).date()
+            return content.revision(session, identity, revision).on(today)
 
     def _entry(self, of: Sequence[Campaign]) -> Entry:
         issue = self._issue(of[0].issue, of[0].issue_revision)

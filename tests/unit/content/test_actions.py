@@ -165,3 +165,12 @@ def test_hostile_characters_are_stored_on_both_databases(database: Database) -> 
     number = save(database, issue)
 
     assert stored(database, number).issue.greeting == "a\0b \u2028 é"
+
+
+def test_an_issue_with_rules_nobody_heeds_yet_cannot_be_approved(database: Database) -> None:
+    item = Item("secret", "Secret", visible_if="follows:ai")
+    issue = Issue("Weekly", slug="weekly", sections=(Section(items=(item,)),))
+    with database.transaction() as session:
+        number = actions.save(session, issue, now=NOON)
+        with pytest.raises(actions.RuleNotSupported, match="'secret'"):
+            actions.approve(session, number, now=NOON)
