@@ -24,7 +24,9 @@ OVERSIGNED = (  # listed once more than present, so that none can be added on th
 )
 SIGNED = ("mime-version", "content-type", "content-transfer-encoding")  # where present
 
-_FIELD = re.compile(rb"([!-9;-~]+)[ \t]*:((?:[^\r]|\r\n[ \t])*)\r\n")
+# RFC 6376 3.4.2 for the whole block at once: a regex per field would cost as much as the hash
+_FOLD = re.compile(rb"\r\n(?=[ \t])").sub
+_RUN = re.compile(rb"[ \t]+").sub
 _SPACE = re.compile(rb"[ \t\r\n]+").sub
 _NAME = re.compile(r"[a-z0-9](?:[a-z0-9-]*[a-z0-9])?(?:\.[a-z0-9](?:[a-z0-9-]*[a-z0-9])?)*")
 _UNCANONICAL = re.compile(rb"[ \t][ \t\r]|\t|(?<!\r)\n|\r(?!\n)|\r\n\r\n\Z").search
@@ -47,10 +49,11 @@ class Signer:
 
         `headers` are whole fields, CRLF after each, without the empty line; `body` is canonical.
         """
-        fields = [(name.lower(), value) for name, value in _FIELD.findall(headers)]
         present: dict[bytes, list[bytes]] = {}
-        for name, value in fields:
-            present.setdefault(name, []).append(b"%b:%b\r\n" % (name, _relaxed(value)))
+        for field in _RUN(b" ", _FOLD(b"", headers)).split(b"\r\n")[:-1]:
+            name, _, value = field.partition(b":")
+            name = name.rstrip().lower()
+            present.setdefault(name, []).append(b"%b:%b\r\n" % (name, value.strip()))
         names = _names(tuple((name, len(values)) for name, values in present.items()))
         digest = base64.b64encode(hashlib.sha256(body).digest())
         unsigned = (
