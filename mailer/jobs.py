@@ -75,7 +75,7 @@ def prepare(tools: Tools, campaign: int) -> None:
         if found.state is not State.PREPARING:
             return
         issue = campaign_queries.issue(session, found, now=clock.now())
-        house = _named(tools.publication, subscribers.segments(session), issue.language)
+        house = named(tools.publication, subscribers.segments(session), issue.language)
         needed = delivery_queries.needed(session, identity)
     try:
         editions = {
@@ -146,7 +146,7 @@ JOBS: Mapping[str, Job] = {
 }
 
 
-def _named(house: Publication, segments: Iterable[Segment], language: str) -> Publication:
+def named(house: Publication, segments: Iterable[Segment], language: str) -> Publication:
     """The publication with its segments' names as this issue's readers know them."""
     names = tuple((segment.key, segment.name_in(language)) for segment in segments)
     return replace(house, segments=names)

@@ -5,7 +5,7 @@ transaction that stores the events.
 """
 
 from collections import defaultdict
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -203,10 +203,16 @@ def _line(key: str, name: str, mailing: Mailing, counted: Mapping[str, Classes])
 
 
 def _items(
-    issue: Issue, sent: Iterable[_Sent], counted: Mapping[_Place, Mapping[str, Classes]]
+    issue: Issue, sent: Sequence[_Sent], counted: Mapping[_Place, Mapping[str, Classes]]
 ) -> Iterator[Line]:
-    """The items in reading order; of each, who got it and who followed one of its links."""
+    """The items in reading order; of each, who got it and who followed one of its links.
+
+    What no edition holds, a story for other segments, is no line.
+    """
+    held = frozenset[str]().union(*(one.items for one in sent))
     for item_id, title in _titles(issue).items():
+        if item_id not in held:
+            continue
         mailing = sum((one.mailing for one in sent if item_id in one.items), Mailing())
         clicks = counted["", item_id, ""][Kind.CLICK.value]
         rates = measures.click_rates(mailing, clicks)
@@ -214,7 +220,7 @@ def _items(
 
 
 def _links(
-    issue: Issue, sent: Iterable[_Sent], counted: Mapping[_Place, Mapping[str, Classes]]
+    issue: Issue, sent: Sequence[_Sent], counted: Mapping[_Place, Mapping[str, Classes]]
 ) -> list[Line]:
     titles = _titles(issue)
     lines = []

@@ -16,6 +16,7 @@ from mailer.content.issue import Issue, Item, Section
 from mailer.delivery import queries as delivery
 from mailer.kit import settings
 from mailer.kit.database import Database
+from mailer.reports import explain
 from subscribers import actions as subscribers
 from subscribers import bulk
 from subscribers.address import EmailAddress
@@ -152,3 +153,41 @@ def test_the_sweep_starts_nothing_that_was_due_long_ago(app: App) -> None:
 
     assert stored(app, campaign).state is State.MISSED
     assert "schedule it anew" in stored(app, campaign).reason
+
+
+def test_the_preview_says_who_would_get_which_edition_and_who_none(app: App) -> None:
+    (campaign,) = drafted(app, story("carts", "e-commerce"), story("models", "ai"))
+    with app.database.reading() as session:
+        found = explain.preview(session, campaign, now=app.now())
+
+    assert (found.candidates, found.audience) == (3, 2)
+    assert found.excluded == {"nothing_to_read": 1}
+    assert [(e.segments, e.people, e.items) for e in found.editions] == [
+        (("ai",), 1, ("About models",)),
+        (("e-commerce", "ai"), 1, ("About carts", "About models")),
+    ]
+
+
+@pytest.mark.parametrize(
+    ("address", "included", "says"),
+    [
+        ("ada@example.com", True, "Reads the edition for e-commerce, ai"),
+        ("cleo@example.com", False, "no item for luxury"),
+        ("nobody@example.com", False, "Nobody subscribes"),
+    ],
+)
+@pytest.mark.parametrize("launched", [False, True])
+def test_everybody_can_be_told_what_they_get_and_why(
+    app: App, address: str, says: str, *, included: bool, launched: bool
+) -> None:
+    (campaign,) = drafted(app, story("carts", "e-commerce"), story("models", "ai"))
+    if launched:
+        app.launch(campaign)
+        jobs.prepare(app.tools, campaign)
+    with app.database.reading() as session:
+        found = explain.explain(session, campaign, EmailAddress.parse(address), now=app.now())
+
+    assert found.included is included
+    assert says in " ".join(found.sentences)
+    assert not any("Deferred" in sentence for sentence in found.sentences)
+    assert bool(found.items) is included

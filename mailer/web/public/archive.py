@@ -12,9 +12,11 @@ from mailer.campaigns import queries as campaigns
 from mailer.campaigns.campaign import Campaign, State
 from mailer.content import queries as content
 from mailer.content.issue import Issue, IssueId
+from mailer.jobs import named
 from mailer.rendering.fields import with_defaults
 from mailer.rendering.personalise import Splicer, reader
 from mailer.rendering.render import render
+from subscribers import queries as subscribers
 
 if TYPE_CHECKING:
     from mailer.app import App
@@ -67,9 +69,12 @@ class Archive:
         return self._letter(identity, of[0].issue_revision, segments)
 
     def _rendered(self, identity: IssueId, revision: int, segments: tuple[str, ...]) -> str:
+        issue = self._issue(identity, revision)
+        with self._app.database.reading() as session:
+            known = subscribers.segments(session, archived=True)
         edition = render(
-            self._issue(identity, revision),
-            self._app.publication,
+            issue,
+            named(self._app.publication, known, issue.language),
             followed=segments,
             tracking=0,
             public_url=self._app.settings.public_url,
