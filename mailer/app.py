@@ -25,6 +25,7 @@ from mailer.delivery.dispatch import Dispatcher
 from mailer.delivery.dkim import Signer
 from mailer.delivery.engine import relay_from_url
 from mailer.delivery.journal import Journal
+from mailer.delivery.relay_address import relay_address
 from mailer.delivery.run import Terms
 from mailer.delivery.smtp import Timeouts
 from mailer.delivery.verdict import Patience
@@ -304,7 +305,13 @@ class Turns:
 
 
 def compose(chosen: Settings) -> App:
-    """The application for these settings; nothing is opened yet."""
+    """The application for these settings; nothing is opened yet.
+
+    Raises Misconfigured for what only their user can tell to be wrong: relay, key, database.
+    """
+    _signer(chosen)
+    if not chosen.smtp_url.startswith("inbox:"):
+        relay_address(chosen.smtp_url)
     log.configure(chosen.log_format, chosen.log_level)
     app = App(
         settings=chosen,

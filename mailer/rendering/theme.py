@@ -10,17 +10,15 @@ import tomllib
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import lru_cache
-from pathlib import Path
 from typing import Any
 
 from jinja2 import DictLoader, StrictUndefined, TemplateError, TemplateSyntaxError
 from jinja2.sandbox import ImmutableSandboxedEnvironment
 
+from mailer.kit.paths import TEMPLATES
 from mailer.rendering import plaintext
 from mailer.rendering.edition import RenderingRefused
 
-_HERE = Path(__file__).resolve()
-_FOLDERS = (_HERE.parents[1] / "templates/email", _HERE.parents[2] / "templates/email")
 _NAME = re.compile(r"[a-z][a-z0-9-]{0,40}")
 _COLOUR = re.compile(r"#[0-9a-f]{6}")
 _FONT = re.compile(r"[A-Za-z0-9 ,'-]+")
@@ -66,10 +64,8 @@ class Theme:
 @lru_cache(maxsize=16)
 def load(name: str) -> Theme:
     """The theme of this name. Raises RenderingRefused where there is none or it is unfit."""
-    folder = next(
-        (f / name for f in _FOLDERS if _NAME.fullmatch(name) and (f / name).is_dir()), None
-    )
-    if folder is None:
+    folder = TEMPLATES / "email" / name
+    if not _NAME.fullmatch(name) or not folder.is_dir():
         raise RenderingRefused(f"there is no theme {name!r}")
     files = {
         str(path.relative_to(folder)): path.read_text(encoding="utf-8")

@@ -1,24 +1,17 @@
 """Templates into pages: escaped by default, numbers and moments as people write them."""
 
 from datetime import datetime
-from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self
 from zoneinfo import ZoneInfo
 
 from fastapi.responses import HTMLResponse
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
+from mailer.kit.paths import TEMPLATES
 from mailer.web.assets import Assets
 
 if TYPE_CHECKING:
     from mailer.app import App
-
-_PACKAGE = Path(__file__).parents[1]
-FOLDER = next(
-    (place for place in (_PACKAGE / "templates", _PACKAGE.parent / "templates") if place.is_dir()),
-    _PACKAGE / "templates",
-)
-"""Where the templates are: inside the package once installed, beside it in a checkout."""
 
 
 class Pages:
@@ -27,7 +20,7 @@ class Pages:
     def __init__(self, assets: Assets, *, publication: str, timezone: str = "UTC") -> None:
         zone = ZoneInfo(timezone)
         self.environment = Environment(
-            loader=FileSystemLoader(FOLDER / "web"),
+            loader=FileSystemLoader(TEMPLATES / "web"),
             autoescape=True,
             undefined=StrictUndefined,
             trim_blocks=True,

@@ -16,6 +16,7 @@ from mailer.content.issue import Issue, Item, Section
 from mailer.delivery import queries as delivery
 from mailer.kit import settings
 from mailer.kit.database import Database
+from mailer.kit.errors import Misconfigured
 from mailer.reports import explain
 from subscribers import actions as subscribers
 from subscribers import bulk
@@ -191,3 +192,18 @@ def test_everybody_can_be_told_what_they_get_and_why(
     assert says in " ".join(found.sentences)
     assert not any("Deferred" in sentence for sentence in found.sentences)
     assert bool(found.items) is included
+
+
+@pytest.mark.parametrize(
+    ("given", "names"),
+    [
+        ({"DIBAO_SMTP_URL": "smtp://"}, "DIBAO_SMTP_URL"),
+        ({"DIBAO_DKIM_SELECTOR": "one"}, "DIBAO_DKIM_KEY"),
+        ({"DIBAO_DKIM_SELECTOR": "one", "DIBAO_DKIM_KEY": "junk"}, "DKIM key"),
+    ],
+)
+def test_a_relay_or_key_that_cannot_work_stops_the_start(
+    given: dict[str, str], names: str, tmp_path: Path
+) -> None:
+    with pytest.raises(Misconfigured, match=names):
+        compose(settings.read({"DIBAO_DATA_DIR": str(tmp_path), **given}))

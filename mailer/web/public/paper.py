@@ -7,12 +7,13 @@ from typing import TYPE_CHECKING, Any
 
 from fastapi.responses import HTMLResponse
 
-from mailer.web.pages import FOLDER, Pages
+from mailer.kit.paths import TEMPLATES
+from mailer.web.pages import Pages
 
 if TYPE_CHECKING:
     from mailer.app import App
 
-STYLE = (FOLDER / "web" / "public" / "public.css").read_text(encoding="utf-8").strip()
+STYLE = (TEMPLATES / "web" / "public" / "public.css").read_text(encoding="utf-8").strip()
 """Inlined: a page is one request, and its hash is the only style the policy lets in."""
 
 _HASH = base64.b64encode(hashlib.sha256(STYLE.encode()).digest()).decode()
