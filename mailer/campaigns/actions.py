@@ -115,12 +115,6 @@ def schedule(session: Session, campaign: CampaignId, at: datetime, *, now: datet
         raise CampaignAlreadyLaunched
 
 
-def unschedule(session: Session, campaign: CampaignId) -> None:
-    """Back to a draft. Raises CampaignAlreadyLaunched."""
-    if not _move(session, campaign, (State.SCHEDULED,), state=State.DRAFT, scheduled_for=None):
-        raise CampaignAlreadyLaunched
-
-
 def launch(session: Session, campaign: CampaignId, *, now: datetime) -> None:
     """Prepare it now; from here on it can only be paused or cancelled.
 
