@@ -1,16 +1,17 @@
-"""Tables of the people: `subscriber`, `segment`, `follow`, `consent`, `wording`, `suppression`.
+"""Tables of the people: who they are, what they follow, agreed to, did, and who is never mailed.
 
 `subscriber.state` holds only what the person did (pending, confirmed, unsubscribed, erased).
 Bounced, complained and suppressed are read off an active `suppression`, so the two never disagree
 and a suppression wins over whatever is stored about the person.
 
-`consent` and `wording` are insert-only: a trigger refuses UPDATE and DELETE.
+`consent`, `wording` and `segment_revision` are insert-only: a trigger refuses UPDATE and DELETE.
 """
 
 from datetime import datetime
 from typing import Any
 
 from sqlalchemy import DDL, JSON, ForeignKey, Index, Text, event, func, text
+from sqlalchemy.dialects.postgresql import JSONB
 from sqlalchemy.orm import Mapped, mapped_column
 
 from mailer.kit.database import Base, Moment
@@ -18,6 +19,7 @@ from mailer.kit.database import Base, Moment
 # On PostgreSQL the collation "C": lower() then touches ASCII only, like Python's and SQLite's here,
 # and one index serves equality and prefixes.
 _ADDRESS = Text().with_variant(Text(collation="C"), "postgresql")
+_FIELDS = JSON().with_variant(JSONB(), "postgresql")
 
 
 class SubscriberRow(Base):
@@ -34,12 +36,41 @@ class SubscriberRow(Base):
     timezone: Mapped[str] = mapped_column(Text, default="", server_default="")  # "" unknown
     state: Mapped[str] = mapped_column(Text)  # pending confirmed unsubscribed erased
     tracking: Mapped[int] = mapped_column(default=3, server_default="3")  # bits: 1 opens, 2 clicks
-    fields: Mapped[dict[str, Any]] = mapped_column(JSON, default=dict, server_default="{}")
+    fields: Mapped[dict[str, Any]] = mapped_column(_FIELDS, default=dict, server_default="{}")
+    source: Mapped[str] = mapped_column(Text, default="", server_default="")  # how they came first
+    frequency: Mapped[str] = mapped_column(Text, default="", server_default="")  # "" every issue
+    paused_until: Mapped[datetime | None] = mapped_column(Moment)
+    mailed_at: Mapped[datetime | None] = mapped_column(Moment)  # kept where there is a frequency
+    mailed_issue: Mapped[int | None]  # the issue of then; other letters of it are no second one
     created_at: Mapped[datetime] = mapped_column(Moment)
     confirmed_at: Mapped[datetime | None] = mapped_column(Moment)
     updated_at: Mapped[datetime] = mapped_column(Moment)
 
     __table_args__ = (Index("uq_subscriber_lower_address", func.lower(address), unique=True),)
+
+
+class FormerAddressRow(Base):
+    """`former_address`: an address somebody had before, by its keyed hash."""
+
+    __tablename__ = "former_address"
+
+    id: Mapped[int] = mapped_column(primary_key=True)
+    subscriber_id: Mapped[int] = mapped_column(ForeignKey("subscriber.id"), index=True)
+    address_key: Mapped[str] = mapped_column(Text, index=True)
+    until: Mapped[datetime] = mapped_column(Moment)
+
+
+class CustomFieldRow(Base):
+    """`custom_field`: what else is kept about people: the schema of `subscriber.fields`."""
+
+    __tablename__ = "custom_field"
+
+    key: Mapped[str] = mapped_column(Text, primary_key=True)
+    label: Mapped[str] = mapped_column(Text)
+    kind: Mapped[str] = mapped_column(Text)  # text, number, date, choice, tags
+    choices: Mapped[list[str]] = mapped_column(JSON, default=list, server_default="[]")
+    position: Mapped[int] = mapped_column(default=0, server_default="0")
+    archived_at: Mapped[datetime | None] = mapped_column(Moment)
 
 
 class SegmentRow(Base):
@@ -55,7 +86,20 @@ class SegmentRow(Base):
     color: Mapped[str] = mapped_column(Text, default="", server_default="")  # "#rrggbb"
     position: Mapped[int] = mapped_column(default=0, server_default="0")
     rule: Mapped[dict[str, Any] | None] = mapped_column(JSON)  # NULL: people follow it
+    revision: Mapped[int] = mapped_column(default=1, server_default="1")  # of the rule
     archived_at: Mapped[datetime | None] = mapped_column(Moment)
+
+
+class SegmentRevisionRow(Base):
+    """`segment_revision`: a rule as it was from a moment on; insert-only."""
+
+    __tablename__ = "segment_revision"
+
+    segment_id: Mapped[int] = mapped_column(ForeignKey("segment.id"), primary_key=True)
+    number: Mapped[int] = mapped_column(primary_key=True)  # from 1
+    rule: Mapped[dict[str, Any]] = mapped_column(JSON)
+    actor: Mapped[str] = mapped_column(Text, default="")
+    at: Mapped[datetime] = mapped_column(Moment)
 
 
 class FollowRow(Base):
@@ -96,6 +140,97 @@ class ConsentRow(Base):
     actor: Mapped[str] = mapped_column(Text, default="")  # "" is the person; else who did it
     evidence: Mapped[str] = mapped_column(Text, default="")
     at: Mapped[datetime] = mapped_column(Moment)
+
+
+class ConsentNetworkRow(Base):
+    """`consent_network`: where an act of consent came from; goes before the act does."""
+
+    __tablename__ = "consent_network"
+
+    consent_id: Mapped[int] = mapped_column(ForeignKey("consent.id"), primary_key=True)
+    network: Mapped[str] = mapped_column(Text)  # /24, /48 or the whole address: see settings
+    at: Mapped[datetime] = mapped_column(Moment, index=True)
+
+
+class SentIssueRow(Base):
+    """`sent_issue`: an issue that went out, so that "the last four issues" has a meaning."""
+
+    __tablename__ = "sent_issue"
+
+    issue_id: Mapped[int] = mapped_column(primary_key=True, autoincrement=False)
+    sent_at: Mapped[datetime] = mapped_column(Moment, index=True)  # by its first campaign
+
+
+class EngagementRow(Base):
+    """`engagement`: what a person, not a machine, did with an issue; the first time each.
+
+    A projection of the events, kept by whoever counts them. `segment_id` is 0 for the act as such,
+    else a segment of the item that was clicked.
+    """
+
+    __tablename__ = "engagement"
+    __table_args__ = (
+        Index("ix_engagement_time", "act", "segment_id", "at", "subscriber_id"),
+        Index("ix_engagement_subscriber", "subscriber_id"),
+        {"sqlite_with_rowid": False},
+    )
+
+    issue_id: Mapped[int] = mapped_column(primary_key=True)
+    act: Mapped[int] = mapped_column(primary_key=True)  # engagement.Act: 1 opened, 2 clicked
+    segment_id: Mapped[int] = mapped_column(primary_key=True)
+    subscriber_id: Mapped[int] = mapped_column(ForeignKey("subscriber.id"), primary_key=True)
+    at: Mapped[datetime] = mapped_column(Moment)
+
+
+class ImportRow(Base):
+    """`import`: one file of people, how far it is read and what became of its rows."""
+
+    __tablename__ = "import"
+
+    id: Mapped[int] = mapped_column(primary_key=True)
+    file_name: Mapped[str] = mapped_column(Text)
+    fingerprint: Mapped[str] = mapped_column(Text, index=True)  # of the file and of the plan
+    plan: Mapped[dict[str, Any]] = mapped_column(JSON)
+    state: Mapped[str] = mapped_column(Text)  # running, finished, undone
+    counts: Mapped[dict[str, Any]] = mapped_column(JSON)  # with how far it is read
+    actor: Mapped[str] = mapped_column(Text, default="")
+    started_at: Mapped[datetime] = mapped_column(Moment)
+    updated_at: Mapped[datetime] = mapped_column(Moment)
+    finished_at: Mapped[datetime | None] = mapped_column(Moment)
+    undone_at: Mapped[datetime | None] = mapped_column(Moment)
+
+
+class ImportedRow(Base):
+    """`imported`: whom an import added or changed, and how they were before, to undo it."""
+
+    __tablename__ = "imported"
+    __table_args__ = (
+        Index("ix_imported_subscriber", "subscriber_id"),
+        {"sqlite_with_rowid": False},
+    )
+
+    import_id: Mapped[int] = mapped_column(ForeignKey("import.id"), primary_key=True)
+    subscriber_id: Mapped[int] = mapped_column(ForeignKey("subscriber.id"), primary_key=True)
+    before: Mapped[dict[str, Any] | None] = mapped_column(JSON)  # NULL: was not there
+
+
+class ExportRow(Base):
+    """`export`: people written to a file: who did it, which people, until when it is kept."""
+
+    __tablename__ = "export"
+
+    id: Mapped[int] = mapped_column(primary_key=True)
+    kind: Mapped[str] = mapped_column(Text)  # subscribers, person, …
+    form: Mapped[str] = mapped_column(Text)  # csv, json, xlsx
+    asked: Mapped[dict[str, Any]] = mapped_column(JSON)  # which people, which columns
+    file_name: Mapped[str] = mapped_column(Text, default="")  # in the data directory; "" elsewhere
+    rows: Mapped[int] = mapped_column(default=0)
+    octets: Mapped[int] = mapped_column(default=0)
+    sha256: Mapped[str] = mapped_column(Text, default="")
+    actor: Mapped[str] = mapped_column(Text, default="")
+    at: Mapped[datetime] = mapped_column(Moment)
+    expires_at: Mapped[datetime | None] = mapped_column(Moment)
+    removed_at: Mapped[datetime | None] = mapped_column(Moment)
 
 
 class SuppressionRow(Base):
@@ -146,7 +281,7 @@ def _insert_only(name: str) -> tuple[tuple[str, str], ...]:
     return (*sqlite, ("postgresql", function), ("postgresql", trigger))
 
 
-INSERT_ONLY = {name: _insert_only(name) for name in ("consent", "wording")}
+INSERT_ONLY = {name: _insert_only(name) for name in ("consent", "wording", "segment_revision")}
 """Table -> (dialect, statement): run by create_all, and for migrations to run by hand."""
 
 

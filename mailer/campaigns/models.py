@@ -24,6 +24,7 @@ class CampaignRow(Base):
     issue_hash: Mapped[str] = mapped_column(Text)
     mode: Mapped[str] = mapped_column(Text)
     segments: Mapped[list[str]] = mapped_column(JSON)
+    excluded_segments: Mapped[list[str]] = mapped_column(JSON, default=list, server_default="[]")
     state: Mapped[str] = mapped_column(Text, index=True)
     subject: Mapped[str] = mapped_column(Text)
     preheader: Mapped[str] = mapped_column(Text, default="")

@@ -149,6 +149,38 @@ class Settings(BaseModel):
     tracking: Literal["none", "opens", "clicks", "all"] = "all"
     """The most this installation ever tracks; people and campaigns may ask for less."""
 
+    same_person: Literal["", "dots", "plus", "dots plus"] = ""
+    """Addresses that are one person's beside upper and lower case: Gmail's dots, `+tags`. Fixed
+    once people are stored."""
+
+    sign_up: bool = True
+    """Whether people may subscribe on the page and through the API."""
+
+    sign_up_network: Literal["none", "truncated", "full"] = "truncated"
+    """What is kept of where a consent came from: nothing, its /24 or /48, the whole address."""
+
+    sign_up_work: int = Field(default=0, ge=0, le=24)
+    """Bits of proof of work a browser does before signing up (16: about a tenth of a second); 0 is
+    none, and no script is needed."""
+
+    trusted_proxies: str = ""
+    """Addresses of our own proxies, separated by spaces: only they may say for whom they ask."""
+
+    keep_events: int = Field(default=396, ge=1, le=36_500)
+    """Days that opens and clicks are kept (13 months); the counts stay."""
+
+    keep_replies: int = Field(default=90, ge=1, le=36_500)
+    """Days that the text of SMTP replies is kept."""
+
+    keep_unconfirmed: int = Field(default=7, ge=1, le=36_500)
+    """Days that somebody who never confirmed is kept, and that a confirmation link works."""
+
+    keep_networks: int = Field(default=30, ge=1, le=36_500)
+    """Days that it is kept where a consent came from."""
+
+    keep_exports: int = Field(default=24, ge=1, le=8_760)
+    """Hours that an exported file is kept."""
+
     log_format: Literal["console", "json"] = "console"
     """Console for people, JSON for machines."""
 
