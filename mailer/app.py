@@ -1,7 +1,6 @@
 """The composition root: the one place where settings become live objects."""
 
 import os
-import signal
 import threading
 import uuid
 from collections.abc import Callable, Iterator
@@ -32,9 +31,11 @@ from mailer.delivery.verdict import Patience
 from mailer.inbox.server import Inbox
 from mailer.kit import broker, clock, log, settings
 from mailer.kit.database import Database, is_current, upgrade
+from mailer.kit.drainage import Drainage
 from mailer.kit.errors import DibaoError, Misconfigured, Unavailable
 from mailer.kit.settings import Settings
 from mailer.kit.signing import Keyring
+from mailer.kit.turns import Turns
 from mailer.tracking.spool import Spool
 from subscribers import actions as subscribers
 from subscribers import queries as subscriber_queries
@@ -57,7 +58,7 @@ class App:
     spool: Spool
     inbox: Inbox | None = None  # where the built-in one runs in this process
     _worker: broker.EmbeddedWorker | None = None
-    _turns: list["Turns"] = field(default_factory=list)
+    _turns: list[Turns] = field(default_factory=list)
     _dispatcher: Dispatcher | None = None
     _lock: threading.RLock = field(default_factory=threading.RLock)
 
@@ -239,69 +240,6 @@ class App:
 
         task.__name__ = name.replace(".", "_")
         return task
-
-
-class Drainage:
-    """Lets a pool child end its run on SIGTERM.
-
-    Whoever stops a service often signals all its processes (systemd does). A child left to itself
-    would break off where it stands, with letters past their dot; this one stops handing out, lets
-    the connections end the letter they are in, and leaves after the task.
-    """
-
-    def __init__(self, drain: Callable[[], None]) -> None:
-        self._drain = drain
-        self._pid = 0
-        self._busy = self._leaving = False
-
-    def __enter__(self) -> None:
-        """Take the signal over, once per process; a worker's thread has none to take over."""
-        if self._pid != os.getpid() and threading.current_thread() is threading.main_thread():
-            self._pid = os.getpid()
-            signal.signal(signal.SIGTERM, self._leave)
-        self._busy = True
-
-    def __exit__(self, *_: object) -> None:
-        """Leave now, where that was asked for meanwhile."""
-        self._busy = False
-        if self._leaving:
-            raise SystemExit(0)
-
-    def _leave(self, *_: object) -> None:
-        self._leaving = True
-        if not self._busy:
-            raise SystemExit(0)
-        self._drain()
-
-
-class Turns:
-    """Calls an action every few seconds in a thread; after a failed turn comes the next one."""
-
-    def __init__(self, name: str, act: Callable[[], object], seconds: float) -> None:
-        self._name = name
-        self._act = act
-        self._seconds = seconds
-        self._stopped = threading.Event()
-        self._thread = threading.Thread(target=self._run, name=self._name, daemon=True)
-
-    def start(self) -> None:
-        """Start, with a first turn at once."""
-        self._thread.start()
-
-    def stop(self) -> None:
-        """Stop after the turn that is running."""
-        self._stopped.set()
-        self._thread.join()
-
-    def _run(self) -> None:
-        while not self._stopped.is_set():
-            try:
-                self._act()
-            except Unavailable as away:
-                _log.warning("turn failed; the next tries again", turn=self._name, why=str(away))
-            except Exception:  # noqa: BLE001  # whatever it was, the next turn has to come
-                _log.exception("turn failed; the next one tries again", turn=self._name)
-            self._stopped.wait(self._seconds)
 
 
 def compose(chosen: Settings) -> App:
