@@ -13,6 +13,7 @@ from urllib.parse import urlsplit
 
 import structlog
 from sqlalchemy.exc import SQLAlchemyError
+from sqlalchemy.orm import Session
 
 from mailer import jobs
 from mailer.campaigns import actions as campaigns
@@ -36,10 +37,14 @@ from mailer.kit.errors import DibaoError, Misconfigured, Unavailable
 from mailer.kit.settings import Settings
 from mailer.kit.signing import Keyring
 from mailer.kit.turns import Turns
+from mailer.notices.letters import Letters, Stationery
+from mailer.notices.sending import Sender
+from mailer.privacy import erasing
+from mailer.privacy.erasing import House
 from mailer.tracking.spool import Spool
 from subscribers import actions as subscribers
 from subscribers import queries as subscriber_queries
-from subscribers.address import key_from
+from subscribers.address import Canon
 
 COUNT = 2.0
 """Seconds between two looks into the spool: how old the numbers of a report may be."""
@@ -60,6 +65,7 @@ class App:
     _worker: broker.EmbeddedWorker | None = None
     _turns: list[Turns] = field(default_factory=list)
     _dispatcher: Dispatcher | None = None
+    _notices: Sender | None = None
     _lock: threading.RLock = field(default_factory=threading.RLock)
 
     def __post_init__(self) -> None:
@@ -81,13 +87,14 @@ class App:
             publication=self.publication,
             spool=self.spool,
             dispatcher=self.dispatcher,
+            notices=self.notices,
             knock=lambda job, campaign: self.knock(job, campaign=campaign),
         )
 
     @property
-    def address_key(self) -> bytes:
-        """The key that stored addresses are hashed with."""
-        return key_from(self.settings.secrets)
+    def address_key(self) -> Canon:
+        """Which addresses are one person's, and the key that stored ones are hashed with."""
+        return Canon.of(self.settings.secrets, self.settings.same_person)
 
     @property
     def sender(self) -> campaigns.Sender:
@@ -109,6 +116,13 @@ class App:
             if self._dispatcher is None:
                 self._dispatcher = _dispatcher(self)
             return self._dispatcher
+
+    def notices(self) -> Sender:
+        """What sends our own letters in this process; made at the first call."""
+        with self._lock:
+            if self._notices is None:
+                self._notices = _notices(self)
+            return self._notices
 
     def ensure_schema(self) -> None:
         """Bring an embedded installation's schema up to date; refuse to start on an old one."""
@@ -180,8 +194,7 @@ class App:
 
     def stop(self) -> None:
         """End what was started here: letters on the wire are finished, leases given back."""
-        if self._dispatcher is not None:
-            self._dispatcher.stop()
+        self._drain()
         for turns in self._turns:
             turns.stop()
         self._turns.clear()
@@ -190,6 +203,9 @@ class App:
         if self._dispatcher is not None:
             self._dispatcher.close()
             self._dispatcher = None
+        if self._notices is not None:
+            self._notices.close()
+            self._notices = None
         if self.inbox is not None:
             self.inbox.stop()
             self.inbox = None
@@ -198,26 +214,44 @@ class App:
         """Forget what a child must not share with its parent: connections, journal, locks."""
         self.database.forget()
         self._lock = threading.RLock()
-        self._dispatcher = None
+        self._dispatcher = self._notices = None
         self._turns = []
         self._drainage = Drainage(self._drain)
 
     def _drain(self) -> None:
         if self._dispatcher is not None:
             self._dispatcher.stop()
+        if self._notices is not None:
+            self._notices.stop()
 
     def _furnish(self) -> None:
-        """The three starting segments; and the secret has to be the one of what is stored."""
+        """The starting segments, the key that fits, and nobody back who was erased."""
         with self.database.reading() as session:
-            if not subscriber_queries.key_fits(session, self.address_key):
-                raise Misconfigured(
-                    "DIBAO_SECRET_KEY: the oldest secret is not the one stored addresses were "
-                    "hashed with, so no suppression would be found; put it last"
-                )
+            self._check_key(session)
+            known = subscriber_queries.folded(session)
             furnished = subscriber_queries.segments(session, archived=True)
-        if not furnished:
+        if not furnished or known is None:
             with self.database.transaction() as session:
-                subscribers.ensure_segments(session)
+                if not furnished:
+                    subscribers.ensure_segments(session)
+                subscribers.remember_key(session, self.address_key)
+        house = House(self.database, self.settings.data_dir, self.address_key)
+        erasing.reapply(house, now=self.now())
+
+    def _check_key(self, session: Session) -> None:
+        """Refuse to start where the people who are stored would not be found."""
+        if subscriber_queries.key_fits(session, self.address_key):
+            return
+        was = subscriber_queries.folded(session)
+        if was is not None and was != self.address_key.folds:
+            raise Misconfigured(
+                f"DIBAO_SAME_PERSON: people are stored with {was!r}; another choice would store "
+                "them twice and find no suppression"
+            )
+        raise Misconfigured(
+            "DIBAO_SECRET_KEY: the oldest secret is not the one stored addresses were hashed with, "
+            "so no suppression would be found; put it last"
+        )
 
     def _take_turns(self, name: str, act: Callable[[], object], seconds: float) -> None:
         turns = Turns(name, act, seconds)
@@ -266,9 +300,7 @@ def _dispatcher(app: App) -> Dispatcher:
     own = app.settings
     worker = f"{os.getpid()}-{uuid.uuid4().hex[:12]}"
     kept = Journal.open(own.data_dir / "journal", worker)
-    url = own.smtp_url
-    if url.startswith("inbox:"):
-        url = f"smtp://{own.inbox_host}:{app.inbox.port if app.inbox else own.inbox_port}"
+    url = _relay_url(app)
     timeouts = Timeouts(reply=own.smtp_timeout, dot=own.dot_timeout)
     relay = relay_from_url(
         url,
@@ -301,6 +333,33 @@ def _dispatcher(app: App) -> Dispatcher:
         relay_name=urlsplit(url).hostname or "",
         terms=terms,
     )
+
+
+def _notices(app: App) -> Sender:
+    own = app.settings
+    stationery = Stationery(
+        keyring=app.keyring,
+        publication=app.publication,
+        public_url=own.public_url,
+        days=own.keep_unconfirmed,
+        bounce_domain=own.bounce_domain,
+        signer=_signer(own),
+    )
+    relay = partial(
+        relay_from_url,
+        _relay_url(app),
+        connections=min(4, own.connections),
+        timeouts=Timeouts(reply=own.smtp_timeout, dot=own.dot_timeout),
+        name=own.sender_domain,
+    )
+    return Sender(app.database, relay, Letters(stationery), key=app.address_key)
+
+
+def _relay_url(app: App) -> str:
+    own = app.settings
+    if own.smtp_url.startswith("inbox:"):
+        return f"smtp://{own.inbox_host}:{app.inbox.port if app.inbox else own.inbox_port}"
+    return own.smtp_url
 
 
 def _signer(own: Settings) -> Signer | None:

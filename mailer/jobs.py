@@ -1,8 +1,8 @@
 """The whole flow on one page: every background job, its queue, the action it calls.
 
-    launch ──knock──► prepare ──knock──► send … send ──► close
-                         ▲                 ▲
-    sweep, every few seconds in each worker: what is due and was not knocked for
+    launch ──knock──► prepare ──knock──► send … send ──► close     sign-up ──knock──► notify
+                         ▲                 ▲                                             ▲
+    sweep, every few seconds in each worker: what is due and was not knocked for; retention nightly
     count, every few seconds where the pages are: hits from the spool into events and rollups
 
 A knock may be lost, late or doubled: each job looks in the database first what there is to do.
@@ -33,11 +33,15 @@ from mailer.kit import clock
 from mailer.kit.database import Database, try_lock
 from mailer.kit.errors import DibaoError
 from mailer.kit.settings import Settings
+from mailer.notices import queries as notice_queries
+from mailer.notices.sending import Sender
+from mailer.privacy import retention
 from mailer.rendering.edition import Edition
 from mailer.rendering.render import render
 from mailer.reports import actions as reports
 from mailer.tracking import actions as tracking
 from mailer.tracking.spool import Spool
+from subscribers import engaging
 from subscribers import queries as subscribers
 from subscribers.segment import Segment
 
@@ -60,6 +64,7 @@ class Tools:
     publication: Publication
     spool: Spool
     dispatcher: Callable[[], Dispatcher]  # of this process, made at the first call
+    notices: Callable[[], Sender]  # the same
     knock: Callable[[str, int], bool]  # job, campaign: False where the broker is away
 
 
@@ -75,11 +80,14 @@ def prepare(tools: Tools, campaign: int) -> None:
         if found.state is not State.PREPARING:
             return
         issue = campaign_queries.issue(session, found, now=clock.now())
+        ruled = subscribers.ruled(session)
         house = named(tools.publication, subscribers.segments(session), issue.language)
-        needed = delivery_queries.needed(session, identity)
+        needed = delivery_queries.needed(session, identity, now=clock.now())
     try:
         editions = {
-            (mask, level): _edition(tools, house, issue, _keys(found, mask), level)
+            (mask, level): _edition(
+                tools, house, issue, issue.read_in(found.keys(mask), ruled), level
+            )
             for mask, level, _ in needed
         }
     except DibaoError as refused:
@@ -103,6 +111,11 @@ def send(tools: Tools, campaign: int) -> None:
         tools.knock("campaign.send", campaign)
 
 
+def notify(tools: Tools, **_: int) -> None:
+    """Take what was entered in the sign-up form, and send those of our own letters that are due."""
+    tools.notices().work()
+
+
 def count(tools: Tools) -> int:
     """Load spooled hits, count them in the same transaction; how many events were new."""
     new = 0
@@ -115,6 +128,11 @@ def count(tools: Tools) -> int:
     return new
 
 
+def retain(tools: Tools, **_: int) -> None:
+    """Take away what is kept no longer: once a night."""
+    retention.run(tools.database, tools.settings, clock.now())
+
+
 def sweep(tools: Tools) -> None:
     """Find what is due and was not knocked for. Any number of workers may run this."""
     now = clock.now()
@@ -125,10 +143,16 @@ def sweep(tools: Tools) -> None:
             if not campaigns.miss(session, identity, now=now):
                 _launch_scheduled(session, identity)
         preparing = campaign_queries.campaigns(session, states=(State.PREPARING,))
+        waiting = notice_queries.due(session, now)
+        nightly = retention.is_due(session, now)
     for found in preparing:
         _run_or_knock(tools, "campaign.prepare", found.id)
+    if waiting and not tools.knock("notice.send", 0):
+        notify(tools)
     for identity in tools.dispatcher().sweep():
         _run_or_knock(tools, "campaign.send", identity)
+    if nightly and not tools.knock("retention", 0):
+        retain(tools)
 
 
 @dataclass(frozen=True, slots=True)
@@ -142,6 +166,8 @@ class Job:
 JOBS: Mapping[str, Job] = {
     "campaign.prepare": Job("bulk", prepare),
     "campaign.send": Job("bulk", send),
+    "notice.send": Job("transactional", notify),
+    "retention": Job("maintenance", retain),
     "sweep": Job("maintenance", sweep),
 }
 
@@ -156,10 +182,6 @@ def _hand_back(tools: Tools, campaign: CampaignId, reason: str) -> None:
     with tools.database.transaction() as session:
         campaigns.hand_back(session, campaign, reason=reason)
     _log.warning("campaign handed back to its draft", campaign=campaign)
-
-
-def _keys(campaign: Campaign, mask: int) -> tuple[str, ...]:
-    return tuple(key for n, key in enumerate(campaign.segments) if mask >> n & 1)
 
 
 def _edition(
@@ -196,6 +218,7 @@ def _freeze(
             audience=frozen.audience,
             now=now,
         )
+        engaging.issue_sent(session, campaign.issue, now)
     return frozen.batches
 
 

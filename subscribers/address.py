@@ -8,8 +8,9 @@ has them, and each has been used to smuggle a second recipient past a parser.
 
 import hmac
 import re
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
+from functools import cache
 from typing import Final
 
 from email_validator import EmailNotValidError, validate_email
@@ -18,6 +19,9 @@ from mailer.kit.errors import Invalid
 
 MAX_LOCAL: Final = 64  # octets, RFC 5321 4.5.3.1.1
 MAX_ADDRESS: Final = 254  # octets: a path of 256 (RFC 5321 4.5.3.1.3) without its brackets
+GMAIL: Final[Collection[str]] = frozenset({"gmail.com", "googlemail.com"})
+"""Domains of the one provider that ignores dots, and says so; both lead to the same mailbox."""
+
 _KEY_DIGITS: Final = 32  # hexadecimal: 128 bits
 
 _ATEXT = r"[A-Za-z0-9!#$%&'*+/=?^_`{|}~-]+"
@@ -64,6 +68,49 @@ class EmailAddress:
         return self.address
 
 
+@dataclass(frozen=True, slots=True)
+class Canon:
+    """Which addresses are one person's, and the key that they are hashed with.
+
+    Upper and lower case and the two spellings of an international domain always are. Dots and plus
+    tags are by choice, for the choice holds for everybody who is stored: folding changes every
+    hash, so that a start with another choice is noticed like one with another secret.
+    """
+
+    secret: bytes  # from key_from
+    dots: bool = False  # Gmail gives every spelling with dots to one mailbox
+    plus: bool = False  # ada+news@ is ada@, at any domain
+
+    @classmethod
+    def of(cls, secrets: Sequence[str], same_person: str = "") -> "Canon":
+        """The canon of an installation: its secrets, newest first, and what it chose to fold."""
+        chosen = same_person.split()
+        return cls(key_from(secrets), dots="dots" in chosen, plus="plus" in chosen)
+
+    @property
+    def folds(self) -> str:
+        """What is folded, in the words of the setting: "", "dots", "plus", "dots plus"."""
+        dots, plus = ("dots" if self.dots else ""), ("plus" if self.plus else "")
+        return f"{dots} {plus}".strip()  # plain: this is asked for every address of an import
+
+    @property
+    def proof(self) -> str:
+        """Tells another secret or another choice apart, and says nothing about either."""
+        return _digest(_hashing(self.secret, self.folds), b"proof of the address key")
+
+    def key(self, address: EmailAddress) -> str:
+        """Hash an address: the same 32 hexadecimal digits for all spellings that are one person."""
+        return _digest(_hashing(self.secret, self.folds), self._folded(address.key).encode())
+
+    def _folded(self, spelling: str) -> str:
+        local, _, domain = spelling.rpartition("@")
+        if self.plus:
+            local = local.partition("+")[0] or local  # "+news@" is nobody's tag
+        if self.dots and domain in GMAIL:
+            local, domain = local.replace(".", ""), "gmail.com"
+        return f"{local}@{domain}"
+
+
 def key_from(secrets: Sequence[str]) -> bytes:
     """Derive the key that addresses are hashed with from an installation's secrets, newest first.
 
@@ -73,12 +120,12 @@ def key_from(secrets: Sequence[str]) -> bytes:
     return hmac.digest(secrets[-1].encode(), b"dibao address key", "sha256")
 
 
-def address_key(key: bytes, address: EmailAddress) -> str:
+def address_key(key: bytes | Canon, address: EmailAddress) -> str:
     """Hash an address so that it can be recognised and not read: HMAC-SHA256 cut to 128 bits.
 
-    32 hexadecimal digits. `key` comes from `key_from`.
+    32 hexadecimal digits. A bare key folds nothing beyond upper and lower case.
     """
-    return hmac.digest(key, address.key.encode(), "sha256").hex()[:_KEY_DIGITS]
+    return (key if isinstance(key, Canon) else Canon(key)).key(address)
 
 
 def masked(address: str) -> str:
@@ -102,3 +149,13 @@ def _validated(text: str) -> tuple[str, str]:
     if top.isdigit():
         raise AddressInvalid("The part after the @ is a number, not a domain.")
     return str(found.local_part), domain
+
+
+@cache
+def _hashing(secret: bytes, folds: str) -> bytes:
+    """The key hashes are made with; without folding it is the secret's own, as it always was."""
+    return hmac.digest(secret, f"same person: {folds}".encode(), "sha256") if folds else secret
+
+
+def _digest(key: bytes, text: bytes) -> str:
+    return hmac.digest(key, text, "sha256").hex()[:_KEY_DIGITS]

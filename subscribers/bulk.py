@@ -4,22 +4,19 @@ from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime
 from itertools import islice
 
-from sqlalchemy import update
 from sqlalchemy.orm import Session
 
-from mailer.kit.database import insert_many
-from subscribers import queries, record
-from subscribers.address import address_key
-from subscribers.consent import MAX_EVIDENCE, Act, BasisMissing, Origin
-from subscribers.merge import Merged, Outcome, Policy, decide, merge
-from subscribers.models import ConsentRow, FollowRow, SubscriberRow
+from subscribers import actions, queries, record
+from subscribers.address import Canon, address_key
+from subscribers.consent import BasisMissing, Origin
+from subscribers.intake import storing
+from subscribers.intake.merge import Known, Outcome, Policy, decide, merge
+from subscribers.intake.storing import Grounds, Newcomer
 from subscribers.subscriber import NewPerson, State, SubscriberId
+from subscribers.suppression import Reason
 
-CHUNK = 1000
+CHUNK = 5000
 """People per round of statements: enough to hide the round trips, little to hold."""
-
-_MOMENTS = ("created_at", "confirmed_at", "updated_at")
-_CONSENT = ("subscriber_id", "act", "segments", "wording", "source", "actor", "evidence", "at")
 
 
 def add_confirmed(  # consent needs all
@@ -27,7 +24,7 @@ def add_confirmed(  # consent needs all
     people: Iterable[NewPerson],
     *,
     now: datetime,
-    key: bytes,
+    key: bytes | Canon,
     source: str,
     wording: str,
     actor: str = "",
@@ -35,15 +32,15 @@ def add_confirmed(  # consent needs all
     """Store people who have agreed elsewhere, as confirmed; return how many were new.
 
     People who are there already, or must not be mailed, are passed over. A million takes minutes,
-    in one transaction, and memory for a thousand. Raises SegmentNotFound, and BasisMissing without
-    the words they agreed to.
+    in one transaction, and memory for some thousand. Raises SegmentNotFound, and BasisMissing
+    without the words they agreed to.
     """
     rest = iter(people)
     added = 0
     while chunk := tuple(islice(rest, CHUNK)):
         once: dict[str, NewPerson] = {}
         for person in chunk:
-            once.setdefault(person.address.key, person)
+            once.setdefault(address_key(key, person.address), person)
         outcomes = store(
             session,
             tuple(once.values()),
@@ -52,6 +49,7 @@ def add_confirmed(  # consent needs all
             key=key,
             wording=wording,
             origin=Origin(source, actor),
+            keys=tuple(once),
         )
         added += outcomes.count(Outcome.ADDED)
     return added
@@ -63,110 +61,70 @@ def store(  # consent needs all
     *,
     policy: Policy,
     now: datetime,
-    key: bytes,
+    key: bytes | Canon,
     wording: str,
     origin: Origin,
     dry_run: bool = False,
+    keys: Sequence[str] = (),
+    evidence: Sequence[str] = (),
+    run: int | None = None,
 ) -> tuple[Outcome, ...]:
     """Add or update some thousand people, no address twice; return what became of each.
 
     A dry run decides and writes nothing. Suppressed people are not stored, people who left or have
-    yet to confirm are not changed. Raises SegmentNotFound, BasisMissing.
+    yet to confirm are not changed. `keys`, where the caller has them, are those of the addresses;
+    `evidence` says of each person what shows that they agreed; `run` is the import that is to be
+    taken back as a whole. Raises SegmentNotFound, BasisMissing.
     """
     if not wording.strip():
         raise BasisMissing
-    keys = [address_key(key, person.address) for person in people]
-    there = queries.known(session, keys)
-    stopped = queries.suppressed(session, keys)
+    keys = keys or [address_key(key, person.address) for person in people]
+    named = sorted({segment for follows in {p.segments for p in people} for segment in follows})
+    ids = {each.key: each.id for each in queries.require_segments(session, named, followable=True)}
+    found = storing.look_up(session, keys, hold=policy is Policy.UPDATE and not dry_run)
     outcomes = {
-        hashed: decide(person, there.get(hashed), suppressed=hashed in stopped, policy=policy)
+        hashed: decide(
+            person,
+            found.known.get(hashed),
+            policy=policy,
+            suppressed=hashed in found.suppressed,
+            moved=hashed in found.moved,
+        )
         for hashed, person in zip(keys, people, strict=True)
     }
-    by_key = dict(zip(keys, people, strict=True))
-    named = sorted({segment for person in people for segment in person.segments})
-    ids = {each.key: each.id for each in queries.require_segments(session, named)}
     if not dry_run:
-        new = {hashed: by_key[hashed] for hashed in _those(outcomes, Outcome.ADDED)}
-        made = _insert(session, new, now)
-        outcomes |= dict.fromkeys(new.keys() - made.keys(), Outcome.UNCHANGED)  # added meanwhile
-        follows = {made[hashed]: new[hashed].segments for hashed in made}
-        changed = {
-            there[hashed].id: merge(by_key[hashed], there[hashed])
-            for hashed in _those(outcomes, Outcome.UPDATED)
-        }
-        _update(session, changed, now)
-        follows |= {person: merged.follow for person, merged in changed.items()}
-        _follow(session, follows, ids, now)
-        _note(session, follows, record.keep_wording(session, wording), origin, now)
+        grounds = Grounds(origin, record.keep_wording(session, wording), now, run)
+        shown = evidence or [""] * len(people)
+        new = [
+            Newcomer(*each)
+            for each in zip(keys, people, shown, strict=True)
+            if outcomes[each[0]] is Outcome.ADDED
+        ]
+        made = storing.insert_people(session, new, grounds, ids, again=_husks(found.known))
+        meanwhile = {one.key for one in new} - made  # somebody else added them
+        outcomes |= dict.fromkeys(meanwhile, Outcome.UNCHANGED)
+        changed = [
+            (found.known[hashed], merge(person, found.known[hashed]))
+            for hashed, person in zip(keys, people, strict=True)
+            if outcomes[hashed] is Outcome.UPDATED
+        ]
+        storing.change_people(session, changed, grounds, ids)
     return tuple(outcomes[hashed] for hashed in keys)
 
 
-def _those(outcomes: Mapping[str, Outcome], which: Outcome) -> list[str]:
-    return [hashed for hashed, outcome in outcomes.items() if outcome is which]
-
-
-def _insert(
-    session: Session, people: Mapping[str, NewPerson], now: datetime
-) -> dict[str, SubscriberId]:
-    """Insert people by key; return the ids of those whom nobody else inserted meanwhile."""
-    rows = [
-        {
-            "address": person.address.address,
-            "address_key": hashed,
-            "domain": person.address.domain,
-            "name": person.name,
-            "language": person.language,
-            "timezone": person.timezone,
-            "tracking": person.tracking,
-        }
-        for hashed, person in people.items()
-    ]
-    same = {"state": State.CONFIRMED.value, "fields": {}} | dict.fromkeys(_MOMENTS, now)
-    made = record.insert_new(session, SubscriberRow, rows, same, ("address_key", "id"))
-    return {hashed: SubscriberId(number) for hashed, number in made}
-
-
-def _update(session: Session, changed: Mapping[SubscriberId, Merged], now: datetime) -> None:
-    """Write what is new about people, but for their follows."""
-    rows = [
-        {"id": person, "updated_at": now}
-        | ({} if merged.name is None else {"name": merged.name})
-        | ({} if merged.language is None else {"language": merged.language})
-        for person, merged in changed.items()
-    ]
-    if rows:
-        session.execute(update(SubscriberRow), rows)
-
-
-def _follow(
-    session: Session,
-    follows: Mapping[SubscriberId, Sequence[str]],
-    ids: Mapping[str, int],
-    now: datetime,
+def suppress(
+    session: Session, reasons: Mapping[str, Reason], *, now: datetime, evidence: str
 ) -> None:
-    rows = [
-        {"subscriber_id": person, "segment_id": ids[segment]}
-        for person, segments in follows.items()
-        for segment in dict.fromkeys(segments)
-    ]
-    # somebody may have followed on their own since we looked
-    record.insert_new(session, FollowRow, rows, {"since": now})
+    """Suppress many addresses, by key; where one is suppressed already, the weightier reason stays.
+
+    `evidence` says what shows it, without an address.
+    """
+    for reason in Reason:  # each group in a few statements
+        keys = [key for key, why in reasons.items() if why is reason]
+        if keys:
+            actions.suppress_many(session, keys, reason, now=now, evidence=evidence)
 
 
-def _note(
-    session: Session,
-    follows: Mapping[SubscriberId, Sequence[str]],
-    wording: str | None,
-    origin: Origin,
-    now: datetime,
-) -> None:
-    whence = (origin.source, origin.actor, origin.evidence[:MAX_EVIDENCE])
-    insert_many(
-        session,
-        ConsentRow,
-        _CONSENT,
-        (
-            (person, Act.IMPORTED.value, " ".join(segments), wording, *whence, now)
-            for person, segments in follows.items()
-        ),
-    )
+def _husks(known: Mapping[str, Known]) -> dict[str, SubscriberId]:
+    """Those who are there and erased, by key."""
+    return {key: one.id for key, one in known.items() if one.state is State.ERASED}

@@ -8,7 +8,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from enum import StrEnum
-from typing import Final
+from ipaddress import IPv6Address, ip_address, ip_network
+from typing import Final, Literal
 
 from mailer.kit.errors import Invalid
 
@@ -26,6 +27,11 @@ class Act(StrEnum):
     UNFOLLOWED = "unfollowed"
     UNSUBSCRIBED = "unsubscribed"  # no segments: from all
     TRACKING_CHANGED = "tracking-changed"
+    FREQUENCY_CHANGED = "frequency-changed"
+    PAUSED = "paused"
+    RESUMED = "resumed"
+    ADDRESS_CHANGED = "address-changed"
+    UNDONE = "undone"  # the import that brought or changed them was taken back
     ERASED = "erased"
 
 
@@ -40,6 +46,7 @@ class Origin:
     source: str  # the form, link, file or command
     actor: str = ""  # empty: the person; else who did it for them
     evidence: str = ""  # what shows it; no address: it outlives an erasure
+    network: str = ""  # as `network` leaves it: kept apart, and not for long
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,11 +61,29 @@ class Consent:
     actor: str  # empty: the person; else who did it for them
     evidence: str
     at: datetime
+    network: str = ""  # where it came from, while that is kept
 
 
 def sha256(wording: str) -> str:
     """Hash the words agreed to: 64 hexadecimal digits, none for no words."""
     return hashlib.sha256(wording.encode()).hexdigest() if wording else ""
+
+
+def network(peer: str, kept: Literal["none", "truncated", "full"]) -> str:
+    """What is kept of the address a request came from: nothing, its network, or all of it.
+
+    The network is a /24 of IPv4 or a /48 of IPv6: a neighbourhood, not a household. "" for what is
+    no address.
+    """
+    try:
+        address = ip_address(peer.strip().partition("%")[0])  # a zone is the server's own business
+    except ValueError:
+        return ""
+    if isinstance(address, IPv6Address) and address.ipv4_mapped:
+        address = address.ipv4_mapped
+    if kept == "truncated":
+        return str(ip_network((address, 24 if address.version == 4 else 48), strict=False))
+    return str(address) if kept == "full" else ""
 
 
 def open_request(history: Sequence[Consent]) -> tuple[str, ...] | None:
@@ -82,4 +107,4 @@ def open_request(history: Sequence[Consent]) -> tuple[str, ...] | None:
 def _closes(consent: Consent) -> bool:
     if consent.act is Act.UNSUBSCRIBED:
         return not consent.segments
-    return consent.act in {Act.CONFIRMED, Act.ERASED}
+    return consent.act in {Act.CONFIRMED, Act.ERASED, Act.UNDONE}

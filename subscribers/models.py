@@ -5,6 +5,7 @@ Bounced, complained and suppressed are read off an active `suppression`, so the 
 and a suppression wins over whatever is stored about the person.
 
 `consent`, `wording` and `segment_revision` are insert-only: a trigger refuses UPDATE and DELETE.
+Another lets `subscriber.state` move along the arrows of `subscriber.MOVES` only.
 """
 
 from datetime import datetime
@@ -15,11 +16,48 @@ from sqlalchemy.dialects.postgresql import JSONB
 from sqlalchemy.orm import Mapped, mapped_column
 
 from mailer.kit.database import Base, Moment
+from subscribers import guards, searchable
 
 # On PostgreSQL the collation "C": lower() then touches ASCII only, like Python's and SQLite's here,
 # and one index serves equality and prefixes.
 _ADDRESS = Text().with_variant(Text(collation="C"), "postgresql")
 _FIELDS = JSON().with_variant(JSONB(), "postgresql")
+
+
+def _searched(address: Any, name: Any) -> tuple[Index, ...]:
+    """The indexes that PostgreSQL searches people by; SQLite's is in `searchable`.
+
+    Trigrams find parts of three characters and more, and beginnings. Names beyond ASCII have an
+    index of their characters besides: a Chinese name is two or three of them.
+    """
+    low = {"address": func.lower(address), "name": func.lower(name)}
+    beyond_ascii = tuple(
+        Index(
+            f"ix_subscriber_{column}_characters",
+            func.string_to_array(lowered, text("NULL")),
+            postgresql_using="gin",
+            postgresql_where=text(f"octet_length({column}) > char_length({column})"),
+        )
+        for column, lowered in low.items()
+    )
+    return tuple(
+        index.ddl_if(dialect="postgresql")
+        for index in (
+            Index(
+                "ix_subscriber_search",
+                *(lowered.label(f"low_{column}") for column, lowered in low.items()),
+                postgresql_using="gin",
+                postgresql_ops={f"low_{column}": "gin_trgm_ops" for column in low},
+            ),
+            *beyond_ascii,
+            Index(
+                "ix_subscriber_fields",
+                "fields",
+                postgresql_using="gin",
+                postgresql_ops={"fields": "jsonb_path_ops"},
+            ),
+        )
+    )
 
 
 class SubscriberRow(Base):
@@ -46,7 +84,36 @@ class SubscriberRow(Base):
     confirmed_at: Mapped[datetime | None] = mapped_column(Moment)
     updated_at: Mapped[datetime] = mapped_column(Moment)
 
-    __table_args__ = (Index("uq_subscriber_lower_address", func.lower(address), unique=True),)
+    __table_args__ = (
+        Index("uq_subscriber_lower_address", func.lower(address), unique=True),
+        Index(  # most are confirmed, and need no index to be found
+            "ix_subscriber_unconfirmed",
+            "state",
+            "id",
+            sqlite_where=text("state <> 'confirmed'"),
+            postgresql_where=text("state <> 'confirmed'"),
+        ),
+        Index(  # those who do not want every issue: a freeze writes to them, not to everybody
+            "ix_subscriber_frequency",
+            "id",
+            sqlite_where=text("frequency <> ''"),
+            postgresql_where=text("frequency <> ''"),
+        ),
+        *_searched(address, name),
+    )
+
+
+class AddressProofRow(Base):
+    """`address_proof`: one row, a hash of nobody's, made as those of addresses are.
+
+    It tells a start with another secret, or with other addresses taken for one person's.
+    """
+
+    __tablename__ = "address_proof"
+
+    id: Mapped[int] = mapped_column(primary_key=True)  # 1
+    proof: Mapped[str] = mapped_column(Text)  # address.Canon.proof
+    folds: Mapped[str] = mapped_column(Text)  # for the sentence that refuses another choice
 
 
 class FormerAddressRow(Base):
@@ -201,7 +268,11 @@ class ImportRow(Base):
 
 
 class ImportedRow(Base):
-    """`imported`: whom an import added or changed, and how they were before, to undo it."""
+    """`imported`: whom an import added or changed, and how they were before, to undo it.
+
+    Without foreign keys: neither an import nor a person's row is ever deleted, both are written in
+    the same transaction, and checking them again would be a tenth of a large import's time.
+    """
 
     __tablename__ = "imported"
     __table_args__ = (
@@ -209,8 +280,8 @@ class ImportedRow(Base):
         {"sqlite_with_rowid": False},
     )
 
-    import_id: Mapped[int] = mapped_column(ForeignKey("import.id"), primary_key=True)
-    subscriber_id: Mapped[int] = mapped_column(ForeignKey("subscriber.id"), primary_key=True)
+    import_id: Mapped[int] = mapped_column(primary_key=True, autoincrement=False)
+    subscriber_id: Mapped[int] = mapped_column(primary_key=True, autoincrement=False)
     before: Mapped[dict[str, Any] | None] = mapped_column(JSON)  # NULL: was not there
 
 
@@ -258,35 +329,12 @@ class SuppressionRow(Base):
     lifted_reason: Mapped[str] = mapped_column(Text, default="")
 
 
-def _insert_only(name: str) -> tuple[tuple[str, str], ...]:
-    """Make a table refuse UPDATE and DELETE: the statements, each with its dialect."""
-    sqlite = tuple(
-        (
-            "sqlite",
-            (
-                f"CREATE TRIGGER {name}_refuses_{verb.lower()} BEFORE {verb} ON {name} "
-                f"BEGIN SELECT RAISE(ABORT, '{name} is insert-only'); END"
-            ),
-        )
-        for verb in ("UPDATE", "DELETE")
-    )
-    function = (
-        f"CREATE OR REPLACE FUNCTION {name}_is_insert_only() RETURNS trigger LANGUAGE plpgsql AS "
-        f"$$ BEGIN RAISE EXCEPTION '{name} is insert-only'; END $$"
-    )
-    trigger = (
-        f"CREATE TRIGGER {name}_is_insert_only BEFORE UPDATE OR DELETE ON {name} "
-        f"FOR EACH ROW EXECUTE FUNCTION {name}_is_insert_only()"
-    )
-    return (*sqlite, ("postgresql", function), ("postgresql", trigger))
-
-
-INSERT_ONLY = {name: _insert_only(name) for name in ("consent", "wording", "segment_revision")}
-"""Table -> (dialect, statement): run by create_all, and for migrations to run by hand."""
-
-
 def _install() -> None:
-    for name, statements in INSERT_ONLY.items():
+    trigrams = DDL("CREATE EXTENSION IF NOT EXISTS pg_trgm")  # type: ignore[no-untyped-call]
+    people = Base.metadata.tables["subscriber"]
+    event.listen(people, "before_create", trigrams.execute_if(dialect="postgresql"))
+    of_people = (*guards.STATE_MOVES, *searchable.STATEMENTS)
+    for name, statements in (*guards.INSERT_ONLY.items(), ("subscriber", of_people)):
         table = Base.metadata.tables[name]
         for dialect, statement in statements:
             ddl = DDL(statement)  # type: ignore[no-untyped-call]  # SQLAlchemy leaves it untyped

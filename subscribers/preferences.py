@@ -1,8 +1,18 @@
 """What a subscriber sees and changes about their own mail, without a login."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import Final
 
-from subscribers.subscriber import State, SubscriberId
+from subscribers.subscriber import Frequency, State, SubscriberId
+
+PAUSES: Final[Mapping[str, timedelta]] = {
+    "2 weeks": timedelta(days=14),
+    "1 month": timedelta(days=30),
+    "3 months": timedelta(days=91),
+}
+"""How long a reader may ask for no letters, by the words on the page."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,6 +35,9 @@ class Preferences:
     choices: tuple[Choice, ...]
     tracking: int  # bits: 1 opens, 2 clicks
     language: str
+    frequency: Frequency = Frequency.EVERY
+    paused_until: datetime | None = None  # a day to come, or None
+    languages: tuple[str, ...] = ()  # that segments have names in
 
     @property
     def followed(self) -> tuple[str, ...]:
@@ -39,6 +52,8 @@ class Wanted:
     segments: frozenset[str] | None = None
     tracking: int | None = None
     language: str | None = None
+    frequency: Frequency | None = None
+    pause: timedelta | None = None  # from now on; zero resumes
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,6 +64,8 @@ class Change:
     unfollow: tuple[str, ...] = ()
     tracking: int | None = None
     language: str | None = None
+    frequency: Frequency | None = None
+    pause: timedelta | None = None
 
     @property
     def is_empty(self) -> bool:
@@ -63,9 +80,12 @@ def change(here: Preferences, wanted: Wanted) -> Change:
     if wanted.segments is not None:
         follow = tuple(c.key for c in here.choices if c.key in wanted.segments and not c.followed)
         unfollow = tuple(key for key in here.followed if key not in wanted.segments)
+    resumes_nothing = wanted.pause == timedelta() and here.paused_until is None
     return Change(
         follow,
         unfollow,
         None if wanted.tracking == here.tracking else wanted.tracking,
         None if wanted.language == here.language else wanted.language,
+        None if wanted.frequency == here.frequency else wanted.frequency,
+        None if resumes_nothing else wanted.pause,
     )

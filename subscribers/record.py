@@ -11,7 +11,14 @@ from sqlalchemy.orm import Session
 
 from mailer.kit.database import Base
 from subscribers.consent import MAX_EVIDENCE, MAX_WORDING, Act, Origin, sha256
-from subscribers.models import ConsentRow, FollowRow, SegmentRow, SubscriberRow, WordingRow
+from subscribers.models import (
+    ConsentNetworkRow,
+    ConsentRow,
+    FollowRow,
+    SegmentRow,
+    SubscriberRow,
+    WordingRow,
+)
 from subscribers.subscriber import State, SubscriberId, SubscriberNotFound
 
 
@@ -123,6 +130,9 @@ def note(  # an entry says what, in which words, from where and when
     )
     session.add(row)
     session.flush()
+    if origin.network:
+        session.add(ConsentNetworkRow(consent_id=row.id, network=origin.network, at=now))
+        session.flush()
 
 
 def keep_wording(session: Session, wording: str) -> str | None:

@@ -4,7 +4,7 @@ import re
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
-from typing import Final
+from typing import Any, Final
 
 from mailer.kit.errors import Conflict, Invalid, NotFound
 from subscribers.subscriber import SegmentId
@@ -20,6 +20,18 @@ class SegmentNotFound(NotFound):
 
 class SegmentExists(Conflict):
     """There is a segment with this key already."""
+
+
+class SegmentStale(Conflict):
+    """Somebody has changed the rule meanwhile; look at it again."""
+
+
+class SegmentInUse(Conflict):
+    """The rule of another segment names this one."""
+
+
+class SegmentHasNoRule(Conflict):
+    """People follow this segment; it has no rule."""
 
 
 class SegmentKeyInvalid(Invalid):
@@ -49,6 +61,8 @@ class Segment:
     color: str
     position: int
     archived_at: datetime | None
+    rule: Mapping[str, Any] | None = None  # as rules.json_tree writes it; None: people follow it
+    revision: int = 1  # of the rule
 
     def name_in(self, language: str) -> str:
         """Its name in a language (BCP 47), or in the nearest there is: zh for zh-Hans."""
@@ -60,7 +74,7 @@ class SegmentCount:
     """A segment and how many there are in it."""
 
     segment: Segment
-    followers: int  # whatever their state
+    followers: int  # whatever their state; of a rule: whom it finds
     mailable: int  # of those, the ones a campaign would reach
 
 

@@ -1,9 +1,19 @@
-"""Why somebody is mailed, or is not, in a few sentences and with what they rest on."""
+"""Why somebody is mailed, or is not: in a word, and in sentences with what they rest on."""
 
 from dataclasses import dataclass
+from datetime import datetime
 
-from subscribers.subscriber import State, Subscriber
+from subscribers.subscriber import APART, Frequency, State, Subscriber
 from subscribers.suppression import Suppression
+
+EXCLUDED = "excluded"
+"""In a segment that the campaign leaves out."""
+
+PAUSED = "paused"
+"""Asked for no letters until a day that has not come."""
+
+TOO_SOON = "frequency"
+"""Wants letters less often than this one would come."""
 
 _SENTENCES = {
     State.PENDING: "Not mailed: has not confirmed the subscription.",
@@ -33,8 +43,12 @@ def explain(
     follows: tuple[str, ...],
     suppression: Suppression | None,
     awaits: tuple[str, ...] | None,
+    now: datetime,
 ) -> Standing:
-    """Put it into words."""
+    """Put it into words.
+
+    `mailable` leaves the frequency out: whether an issue comes too early depends on the issue.
+    """
     sentences = [_SENTENCES[subscriber.state]]
     if suppression is not None:
         since = f"{suppression.at:%Y-%m-%d}"
@@ -42,5 +56,18 @@ def explain(
     if awaits is not None:
         sentences.append(f"Asked for and not yet confirmed: {', '.join(awaits) or 'no segment'}.")
     sentences.append(f"Follows {', '.join(follows)}." if follows else "Follows no segment.")
-    mailable = subscriber.is_mailable and bool(follows)
+    paused = subscriber.is_paused(now)
+    if paused:
+        sentences.append(f"Asked for no letters until {subscriber.paused_until:%Y-%m-%d}.")
+    if subscriber.frequency is not Frequency.EVERY:
+        sentences.append(_often(subscriber))
+    mailable = subscriber.is_mailable and bool(follows) and not paused
     return Standing(subscriber, follows, suppression, awaits, mailable, tuple(sentences))
+
+
+def _often(subscriber: Subscriber) -> str:
+    wish = f"Wants {subscriber.frequency} letters"
+    if subscriber.mailed_at is None:
+        return f"{wish}; has had none since."
+    again = subscriber.mailed_at + APART[subscriber.frequency]
+    return f"{wish}: after the last of {subscriber.mailed_at:%Y-%m-%d}, from {again:%Y-%m-%d} on."

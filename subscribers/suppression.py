@@ -14,7 +14,7 @@ from datetime import datetime
 from enum import StrEnum
 
 from mailer.kit.errors import Conflict, Invalid
-from subscribers.subscriber import State
+from subscribers.subscriber import State, SubscriberId
 
 
 class Reason(StrEnum):
@@ -30,11 +30,15 @@ class Reason(StrEnum):
 class Scope(StrEnum):
     """What is held back."""
 
+    CAMPAIGNS = "campaigns"  # newsletters; a notice about their own doing still reaches them
     ALL = "all"  # every campaign, and every notice but the confirmation its owner asks for
 
 
 LIFTED_BY_CONFIRMING = frozenset({Reason.BOUNCED, Reason.ASKED, Reason.ERASED})
 """Reasons that end when the address's owner confirms a new subscription."""
+
+OF_THE_PERSON = frozenset({Reason.ASKED, Reason.COMPLAINED, Reason.OPERATOR})
+"""Reasons that go along to another address; a bounce stays with the address that is dead."""
 
 
 class NotSuppressed(Conflict):
@@ -61,11 +65,30 @@ class Suppression:
     lifted_at: datetime | None
     lifted_reason: str
 
+    @property
+    def stops_notices(self) -> bool:
+        """Whether our own letters about the service are held back too."""
+        return self.lifted_at is None and self.scope is Scope.ALL
 
-def outweighs(new: Reason, old: Reason) -> bool:
-    """Whether a new reason takes the place of the one already there."""
-    order = list(Reason)
-    return order.index(new) > order.index(old)
+
+@dataclass(frozen=True, slots=True)
+class Listed:
+    """A suppression in a list, with whom it stops."""
+
+    id: int
+    suppression: Suppression
+    subscriber: SubscriberId | None  # who has the address now; None where nobody does
+    address: str  # "" where it is known by its hash only
+
+
+def together(old: tuple[Reason, Scope], new: tuple[Reason, Scope]) -> tuple[Reason, Scope] | None:
+    """What two suppressions of one address come to: the weightier reason, the wider scope.
+
+    None where the new one adds nothing to the old.
+    """
+    reasons, scopes = list(Reason), list(Scope)
+    both = max(old[0], new[0], key=reasons.index), max(old[1], new[1], key=scopes.index)
+    return None if both == old else both
 
 
 def standing(own: State, reason: Reason | None) -> State:

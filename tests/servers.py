@@ -47,10 +47,11 @@ def free_port() -> int:
 
 
 @contextmanager
-def postgres(*, durable: bool = False) -> Iterator[str]:
+def postgres(*, durable: bool = False, memory: str = "64MB") -> Iterator[str]:
     """A PostgreSQL server; yields the URL of its database `postgres`, whose user may do all.
 
-    `durable` waits for the disk as in production: for fault tests, some ten times slower.
+    `durable` waits for the disk as in production: for fault tests, some ten times slower. `memory`
+    is what it keeps pages in.
     """
     binaries = _postgres_binaries()
     port = free_port()
@@ -67,7 +68,7 @@ def postgres(*, durable: bool = False) -> Iterator[str]:
             "listen_addresses": "127.0.0.1",
             "unix_socket_directories": "",
             "max_connections": 200,
-            "shared_buffers": "64MB",
+            "shared_buffers": memory,
             "timezone": "Asia/Shanghai",  # not UTC: what forgets its zone is found out
         }
         if not durable:

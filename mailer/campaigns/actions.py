@@ -24,6 +24,7 @@ from mailer.content import queries as content
 from mailer.content.actions import IssueNotApproved
 from mailer.content.issue import IssueId
 from mailer.kit.errors import Conflict, Invalid
+from subscribers.segment import MAX_SEGMENTS
 
 TOO_LATE = timedelta(hours=2)
 """A scheduled start this long past is missed: after a restore or a long stop a person decides."""
@@ -35,6 +36,10 @@ class ScheduleInvalid(Invalid):
 
 class NoSegments(Invalid):
     """A campaign needs segments: name some, or let the issue's items do (dibao issue suggest)."""
+
+
+class SegmentExcluded(Invalid):
+    """A segment is mailed or left out, not both."""
 
 
 class CampaignNotPreparing(Conflict):
@@ -59,11 +64,13 @@ def create(
     now: datetime,
     mode: Mode = Mode.MERGED,
     tracking: int = Tracking.ALL,
+    excluded_segments: tuple[str, ...] = (),
 ) -> tuple[CampaignId, ...]:
     """Draft what will carry an approved issue: one campaign, or one per segment; their ids.
 
-    Each fixes the issue's approved revision and hash, so later edits change nothing. Raises
-    IssueNotApproved, or NoSegments.
+    Each fixes the issue's approved revision and hash, so later edits change nothing. Who is in one
+    of the excluded segments gets none of them. Raises IssueNotApproved, NoSegments, or
+    SegmentExcluded for a segment that is both.
     """
     stored = content.issue(session, issue)
     if stored.state != "approved":
@@ -72,6 +79,10 @@ def create(
         )
     if not segments:
         raise NoSegments
+    if both := set(segments) & set(excluded_segments):
+        raise SegmentExcluded(f"To be mailed and left out at once: {', '.join(sorted(both))}.")
+    if len(excluded_segments) > MAX_SEGMENTS:
+        raise SegmentExcluded(f"At most {MAX_SEGMENTS} segments can be left out.")
     sets = [segments] if mode is Mode.MERGED else [(key,) for key in segments]
     created = []
     for keys in sets:
@@ -83,6 +94,7 @@ def create(
             issue_hash=stored.hash,
             mode=mode,
             segments=list(keys),
+            excluded_segments=list(dict.fromkeys(excluded_segments)),
             state=State.DRAFT,
             subject=stored.issue.subject or stored.issue.title,
             preheader=stored.issue.preheader,

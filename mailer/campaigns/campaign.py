@@ -108,6 +108,11 @@ class Campaign:
     audience_count: int  # candidates - excluded
     uncertain_count: int  # at the close
     created_at: datetime
+    excluded_segments: tuple[str, ...] = ()  # keys: who is in one of them is left out
+
+    def keys(self, mask: int) -> tuple[str, ...]:
+        """The segments that a set of them, as bits, stands for."""
+        return tuple(key for n, key in enumerate(self.segments) if mask >> n & 1)
 
     @property
     def is_over(self) -> bool:

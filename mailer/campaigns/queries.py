@@ -147,4 +147,5 @@ def _value(row: CampaignRow) -> Campaign:
         audience_count=row.audience_count,
         uncertain_count=row.uncertain_count,
         created_at=row.created_at,
+        excluded_segments=tuple(row.excluded_segments),
     )

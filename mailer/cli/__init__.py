@@ -9,7 +9,22 @@ import structlog
 import typer
 
 from mailer import __version__
-from mailer.cli import campaign, database, demo, issue, report, segment, servers, subscriber
+from mailer.cli import (
+    asking,
+    campaign,
+    database,
+    demo,
+    export,
+    field,
+    issue,
+    person,
+    report,
+    retention,
+    segment,
+    servers,
+    subscriber,
+    suppression,
+)
 from mailer.cli.terminal import emit, err, exit_code, out, table
 from mailer.kit import settings
 from mailer.kit.errors import DibaoError
@@ -21,8 +36,14 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
 )
 app.add_typer(issue.app, name="issue")
+subscriber.app.command("ask")(asking.ask)
 app.add_typer(subscriber.app, name="subscriber")
+app.add_typer(field.app, name="field")
+app.add_typer(suppression.app, name="suppression")
 app.add_typer(segment.app, name="segment")
+app.add_typer(export.app, name="export")
+app.add_typer(person.app, name="person")
+app.add_typer(retention.app, name="retention")
 app.add_typer(campaign.app, name="campaign")
 app.add_typer(database.app, name="db")
 app.command("report")(report.report)

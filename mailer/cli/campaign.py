@@ -65,6 +65,9 @@ def create(
         bool, typer.Option("--per-segment", help="One campaign per segment, not one mail for all.")
     ] = False,
     tracking: Annotated[str, typer.Option(help="none, opens, clicks or all.")] = "all",
+    exclude: Annotated[
+        list[str] | None, typer.Option(help="A segment to leave out, by its key; repeat it.")
+    ] = None,
     as_json: Json = False,
 ) -> None:
     """Draft a campaign for an approved issue."""
@@ -73,7 +76,8 @@ def create(
         identity = content.identify(session, issue)
         stored = content.issue(session, identity)
         keys = tuple(segment or stored.issue.segments)
-        subscribers.require_segments(session, keys)
+        left_out = tuple(exclude or ())
+        subscribers.require_segments(session, [*keys, *left_out])
         numbers = actions.create(
             session,
             identity,
@@ -82,6 +86,7 @@ def create(
             now=house.now(),
             mode=Mode.PER_SEGMENT if per_segment else Mode.MERGED,
             tracking=_tracking(tracking) & _tracking(house.settings.tracking),
+            excluded_segments=left_out,
         )
         drafted = [queries.campaign(session, number) for number in numbers]
     emit(drafted, as_json=as_json, show=lambda: _show_list(drafted))
@@ -223,7 +228,9 @@ def explain(
     house = application()
     with house.database.reading() as session:
         address = EmailAddress.parse(recipient)
-        found = explanations.explain(session, CampaignId(number), address, now=house.now())
+        found = explanations.explain(
+            session, CampaignId(number), address, key=house.address_key, now=house.now()
+        )
 
     def show() -> None:
         for sentence in found.sentences:
@@ -247,6 +254,8 @@ def preview(number: Number, as_json: Json = False) -> None:
             for e in found.editions
         ]
         table(("segments", "tracked", "people", "items"), rows, title="Editions")
+        if found.excluded_segments:
+            out.print(f"Leaves out who is in {', '.join(found.excluded_segments)}.", markup=False)
         if found.excluded:
             table(("left out", "people"), sorted(found.excluded.items()))
         out.print(f"{found.audience:,} of {found.candidates:,} people would get one mail each.")
@@ -263,6 +272,8 @@ def _said(house: App, number: int, *, as_json: bool) -> None:
     def show() -> None:
         why = f" ({campaign.reason})" if campaign.reason else ""
         out.print(f"{campaign.id} {campaign.name}: {campaign.state}{why}", markup=False)
+        if campaign.excluded_segments:
+            out.print(f"without {', '.join(campaign.excluded_segments)}", markup=False)
         if campaign.scheduled_for:
             out.print(f"scheduled for {campaign.scheduled_for.isoformat()}")
         if campaign.frozen_at:

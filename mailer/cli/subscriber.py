@@ -1,34 +1,32 @@
 """`dibao subscriber`: who may be mailed, and why."""
 
-import csv
-import sys
-from collections.abc import Sequence
-from contextlib import ExitStack, closing
-from dataclasses import replace
-from pathlib import Path
-from typing import Annotated, BinaryIO
+from datetime import datetime
+from typing import Annotated, TypedDict
+from zoneinfo import ZoneInfo
 
 import typer
-from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, TimeRemainingColumn
 
 from mailer.app import App
+from mailer.cli import importing
 from mailer.cli.segment import house_with_segments
-from mailer.cli.terminal import emit, err, out, table
-from mailer.kit.errors import Conflict, DibaoError
-from subscribers import actions, bulk, intake, queries
-from subscribers.address import EmailAddress, address_key
-from subscribers.consent import Origin
-from subscribers.merge import Policy
-from subscribers.spreadsheet import Refusal
+from mailer.cli.terminal import emit, out, table
+from mailer.kit.errors import Conflict
+from subscribers import actions, bulk, queries, search
+from subscribers.address import EmailAddress
+from subscribers.consent import Consent, Origin
+from subscribers.fields import parse_all, written
+from subscribers.intake.merge import REASONS, Policy
 from subscribers.subscriber import (
     NewPerson,
     State,
+    parse_frequency,
     parse_language,
+    parse_timezone,
     tidy_name,
 )
-from subscribers.suppression import Reason
 
 app = typer.Typer(help="Who may be mailed, and why.", no_args_is_help=True)
+importing.register(app)
 
 Json = Annotated[bool, typer.Option("--json", help="Print JSON on standard output.")]
 Who = Annotated[str, typer.Argument(help="An address, or a subscriber's number.", metavar="WHO")]
@@ -36,34 +34,20 @@ Address = Annotated[str, typer.Argument(help="An e-mail address, subscribed or n
 Segments = Annotated[list[str] | None, typer.Option("--segment", help="A key; repeat it.")]
 Basis = Annotated[str, typer.Option(help="Where and to which words they agreed; is kept.")]
 
+TRACKING = ("none", "opens", "clicks", "all")  # bits: 1 opens, 2 clicks
 ACTOR = "command line"
-SHOWN = 20  # refused rows on the terminal; --refused writes them all
-PARTLY = 7  # exit code: some rows were refused
-INTERRUPTED = 130
+
+
+class _By(TypedDict):
+    """Who did what is noted in the history, when and how."""
+
+    now: datetime
+    source: str
+    actor: str
 
 
 class NotAdded(Conflict):
     """The person was not added."""
-
-
-class RefusedRows:
-    """Refused rows, written to a file or nowhere."""
-
-    def __init__(self, path: Path | None) -> None:
-        self._file = path.open("w", encoding="utf-8", newline="") if path else None
-        if self._file:
-            csv.writer(self._file).writerow(("line", "reason"))
-
-    def write(self, refusals: Sequence[Refusal]) -> None:
-        """Add rows to the file."""
-        if self._file:
-            rows = ((refusal.line, refusal.reason) for refusal in refusals)
-            csv.writer(self._file).writerows(rows)
-
-    def close(self) -> None:
-        """Close the file."""
-        if self._file:
-            self._file.close()
 
 
 @app.command()
@@ -73,12 +57,18 @@ def add(
     segment: Segments = None,
     name: Annotated[str, typer.Option(help="Their name.")] = "",
     language: Annotated[str, typer.Option(help="en, fr, zh-Hans: a BCP 47 tag.")] = "",
+    timezone: Annotated[str, typer.Option(help="Europe/Paris: an IANA name.")] = "",
     as_json: Json = False,
 ) -> None:
     """Add one person who has agreed elsewhere; somebody there already follows more."""
     house = house_with_segments()
     person = NewPerson(
-        EmailAddress.parse(address), tidy_name(name), tuple(segment or ()), parse_language(language)
+        EmailAddress.parse(address),
+        tidy_name(name),
+        tuple(segment or ()),
+        parse_language(language),
+        parse_timezone(timezone),
+        source="dibao subscriber add",
     )
     with house.database.transaction() as session:
         (outcome,) = bulk.store(
@@ -90,50 +80,19 @@ def add(
             wording=basis,
             origin=Origin("dibao subscriber add", ACTOR),
         )
-        if outcome in intake.REASONS:
-            raise NotAdded(f"Not added: this person {intake.REASONS[outcome]}.")
+        if outcome in REASONS:
+            raise NotAdded(f"Not added: this person {REASONS[outcome]}.")
     _said(house, address, as_json=as_json)
-
-
-@app.command("import")
-def import_(
-    file: Annotated[Path, typer.Argument(help="CSV in UTF-8; - is standard input.")],
-    basis: Basis,
-    segment: Segments = None,
-    policy: Annotated[Policy, typer.Option(help="For those there already.")] = Policy.UPDATE,
-    dry_run: Annotated[bool, typer.Option("--dry-run", help="Write nothing.")] = False,
-    refused: Annotated[Path | None, typer.Option(help="Write refused lines to this CSV.")] = None,
-    as_json: Json = False,
-) -> None:
-    """Import people from a file with columns email, name, segments, language.
-
-    Suppressed and unsubscribed people stay so. A row that cannot be taken is refused with its line,
-    and the others are stored. Exit code 7 where some were refused.
-    """
-    plan = intake.Plan(
-        basis, file.name, tuple(segment or ()), policy=policy, actor=ACTOR, dry_run=dry_run
-    )
-    house = house_with_segments()
-    with ExitStack() as stack:
-        if str(file) == "-":
-            stream: BinaryIO = sys.stdin.buffer
-        elif file.is_file():
-            stream = stack.enter_context(file.open("rb"))
-        else:
-            raise typer.BadParameter(f"there is no file {file}", param_hint="FILE")
-        size = None if str(file) == "-" else file.stat().st_size
-        rows = stack.enter_context(closing(RefusedRows(refused)))
-        total = _run(house, stream, plan, size, rows)
-    emit({"dry_run": dry_run, **_sums(total)}, as_json=as_json, show=lambda: _show(total, plan))
-    if total.refused:
-        raise typer.Exit(PARTLY)
 
 
 @app.command("list")
 def list_(
     part: Annotated[str, typer.Argument(help="A part of the address or name.")] = "",
     state: Annotated[State | None, typer.Option(help="Only those in this state.")] = None,
-    segment: Annotated[str | None, typer.Option(help="Only those who follow it.")] = None,
+    segment: Annotated[str | None, typer.Option(help="Only those in it.")] = None,
+    field: Annotated[
+        str | None, typer.Option(help="Only those with this value of a custom field: city=Paris.")
+    ] = None,
     after: Annotated[int, typer.Option(help="Begin after this number.")] = 0,
     limit: Annotated[int, typer.Option(min=1, max=10_000, help="At most so many.")] = 50,
     as_json: Json = False,
@@ -143,14 +102,29 @@ def list_(
     with house.database.reading() as session:
         if segment is not None:
             queries.require_segments(session, [segment])
-        found = queries.search(
-            session, part, state=state, segment=segment, after=after, limit=limit
+        found = search.page(
+            session,
+            now=house.now(),
+            part=part,
+            state=state,
+            segment=segment,
+            field=_pair(field) if field else None,
+            after=after,
+            limit=limit,
         )
+        schema = queries.custom_fields(session)
         total = queries.counts(session).total
 
     def show() -> None:
-        rows = [(str(one.id), one.address, one.name, one.language, one.state) for one in found]
-        table(("number", "address", "name", "language", "state"), rows)
+        rows = [
+            (
+                *(str(one.id), one.address, one.name, one.language, one.state),
+                *(written(one.fields[f.key]) if f.key in one.fields else "" for f in schema),
+            )
+            for one in found
+        ]
+        keys = [each.key for each in schema]
+        table(("number", "address", "name", "language", "state", *keys), rows)
         if len(found) == limit:
             out.print(f"{total:,} in all; the next: --after {found[-1].id}")
 
@@ -172,7 +146,7 @@ def unsubscribe(who: Who, segment: Segments = None, as_json: Json = False) -> No
             queries.require_segments(session, segment)
         actions.unsubscribe(
             session,
-            queries.find(session, who),
+            queries.find(session, who, key=house.address_key),
             segments=segment or None,
             now=house.now(),
             source="dibao subscriber unsubscribe",
@@ -181,45 +155,97 @@ def unsubscribe(who: Who, segment: Segments = None, as_json: Json = False) -> No
     _said(house, who, as_json=as_json)
 
 
-@app.command()
-def suppress(
-    address: Address,
-    reason: Annotated[Reason, typer.Option(help="Why.")] = Reason.OPERATOR,
-    evidence: Annotated[str, typer.Option(help="What shows it; no address in it.")] = "",
+@app.command("set")
+def set_(
+    who: Who,
+    values: Annotated[
+        list[str],
+        typer.Argument(
+            help="name=, language=, timezone=, tracking= (none, opens, clicks, all), frequency= "
+            "(every, fortnightly, monthly), or a custom field's key; an empty value takes it away.",
+            metavar="KEY=VALUE...",
+        ),
+    ],
     as_json: Json = False,
 ) -> None:
-    """Mail an address no more, whatever an import or a form says; it need not be subscribed."""
-    if reason is Reason.ERASED:
-        raise typer.BadParameter("comes from an erasure only", param_hint="--reason")
+    """Write down what somebody is called, where they live, what they want, custom fields."""
+    given = dict(_pair(each) for each in values)
+    own = {key: given.pop(key) for key in ("name", "language", "timezone") if key in given}
+    wishes = {key: given.pop(key) for key in ("tracking", "frequency") if key in given}
     house = house_with_segments()
-    key = address_key(house.address_key, EmailAddress.parse(address))
+    by: _By = {"now": house.now(), "source": "dibao subscriber set", "actor": ACTOR}
     with house.database.transaction() as session:
-        new = actions.suppress(session, key, reason, now=house.now(), evidence=evidence)
-        active = queries.suppression(session, key)
-    words = "Suppressed." if new else "Nothing new: the address is suppressed already."
-    emit({"new": new, "suppression": active}, as_json=as_json, show=lambda: out.print(words))
+        person = queries.find(session, who, key=house.address_key)
+        schema = {each.key: each for each in queries.custom_fields(session)}
+        fields = parse_all(schema, given)
+        actions.set_details(session, person, now=house.now(), fields=fields, **own)
+        if "tracking" in wishes:
+            actions.set_tracking(session, person, _tracking(wishes["tracking"]), **by)
+        if "frequency" in wishes:
+            actions.set_frequency(session, person, parse_frequency(wishes["frequency"]), **by)
+    _said(house, who, as_json=as_json)
 
 
 @app.command()
-def lift(
-    address: Address,
-    reason: Annotated[str, typer.Option(help="Why it may be mailed again; is kept.")],
+def pause(
+    who: Who,
+    until: Annotated[
+        datetime, typer.Argument(help="The first day with letters again.", formats=["%Y-%m-%d"])
+    ],
     as_json: Json = False,
 ) -> None:
-    """End a suppression; what the person themselves last said counts again."""
+    """Send somebody no letters until a day."""
     house = house_with_segments()
-    key = address_key(house.address_key, EmailAddress.parse(address))
+    day = until.replace(tzinfo=ZoneInfo(house.settings.timezone))
     with house.database.transaction() as session:
-        was = actions.lift(session, key, reason=reason, now=house.now())
-    words = f"Lifted; it was for: {was}."
-    emit({"lifted": was}, as_json=as_json, show=lambda: out.print(words))
+        person = queries.find(session, who, key=house.address_key)
+        source = "dibao subscriber pause"
+        actions.pause(session, person, day, now=house.now(), source=source, actor=ACTOR)
+    _said(house, who, as_json=as_json)
+
+
+@app.command()
+def resume(who: Who, as_json: Json = False) -> None:
+    """End somebody's pause before its time."""
+    house = house_with_segments()
+    with house.database.transaction() as session:
+        person = queries.find(session, who, key=house.address_key)
+        source = "dibao subscriber resume"
+        actions.resume_mail(session, person, now=house.now(), source=source, actor=ACTOR)
+    _said(house, who, as_json=as_json)
+
+
+@app.command()
+def move(
+    who: Annotated[str, typer.Argument(help="The address until now, or a number.", metavar="OLD")],
+    new: Annotated[str, typer.Argument(help="The address from now on.", metavar="NEW")],
+    as_json: Json = False,
+) -> None:
+    """Give somebody another address; what they follow and their history stay theirs."""
+    house = house_with_segments()
+    address = EmailAddress.parse(new)
+    with house.database.transaction() as session:
+        person = queries.find(session, who, key=house.address_key)
+        actions.change_address(
+            session,
+            person,
+            address,
+            key=house.address_key,
+            now=house.now(),
+            source="dibao subscriber move",
+            actor=ACTOR,
+        )
+    _said(house, str(person), as_json=as_json)
 
 
 def _said(house: App, who: str, *, as_json: bool) -> None:
     with house.database.reading() as session:
-        standing = queries.explain(session, queries.find(session, who))
+        person = queries.find(session, who, key=house.address_key)
+        standing = queries.explain(session, person, now=house.now())
         history = queries.history(session, standing.subscriber.id)
         suppressions = queries.suppressions(session, standing.subscriber.address_key)
+        known = standing.subscriber.fields
+        fields = [each for each in queries.custom_fields(session) if each.key in known]
 
     def show() -> None:
         person = standing.subscriber
@@ -227,63 +253,40 @@ def _said(house: App, who: str, *, as_json: bool) -> None:
         out.print(f"{person.address} {person.name}: {person.state}", markup=False)
         for sentence in standing.sentences:
             out.print(f"- {sentence}", markup=False)
-        rows = [(c.at, c.act, ", ".join(c.segments), c.source, c.wording[:60]) for c in history]
-        table(("when", "act", "segments", "by way of", "wording"), rows)
+        said = [("language", person.language), ("time zone", person.timezone)]
+        said += [(each.label, written(person.fields[each.key])) for each in fields]
+        for label, value in said:
+            if value:
+                out.print(f"  {label}: {value}", markup=False)
+        rows = [
+            (c.at, c.act, ", ".join(c.segments), c.source, c.actor, c.network, _words(c))
+            for c in history
+        ]
+        table(("when", "act", "segments", "by way of", "by", "from", "words"), rows)
         if suppressions:
             lines = [
-                (s.at, s.reason, s.evidence, s.lifted_at, s.lifted_reason) for s in suppressions
+                (s.at, s.reason, s.scope, s.evidence, s.lifted_at, s.lifted_reason)
+                for s in suppressions
             ]
-            table(("suppressed", "reason", "evidence", "lifted", "why"), lines)
+            table(("suppressed", "reason", "scope", "evidence", "lifted", "why"), lines)
 
     shown = {"standing": standing, "history": history, "suppressions": suppressions}
     emit(shown, as_json=as_json, show=show)
 
 
-def _run(
-    house: App, stream: BinaryIO, plan: intake.Plan, size: int | None, refused: RefusedRows
-) -> intake.Progress:
-    """Import with a bar on standard error; the last word says where to go on."""
-    shown: list[Refusal] = []
-    progress = intake.Progress()
-    columns = (TextColumn("{task.description}"), BarColumn(), DownloadColumn())
-    try:
-        with Progress(*columns, TimeRemainingColumn(), console=err, transient=True) as bar:
-            task = bar.add_task("reading", total=size)
-            batches = intake.take(
-                house.database, stream, plan, key=house.address_key, now=house.now()
-            )
-            for progress in batches:
-                refused.write(progress.refusals)
-                shown += progress.refusals[: max(0, SHOWN - len(shown))]
-                bar.update(task, completed=progress.octets, description=f"{progress.rows:,} rows")
-    except (KeyboardInterrupt, DibaoError) as stopped:
-        if progress.rows and not plan.dry_run:
-            err.print(f"Stopped. Everything up to line {progress.line:,} is stored or refused;")
-            err.print("run the same command again to go on: nobody is added twice.")
-        if isinstance(stopped, DibaoError):
-            raise
-        raise typer.Exit(INTERRUPTED) from None
-    return replace(progress, refusals=tuple(shown))
+def _words(act: Consent) -> str:
+    """The words agreed to, shortened, with the beginning of their hash; else what is noted."""
+    return f"{act.wording[:60]} ({act.wording_sha256[:8]})" if act.wording else act.evidence[:60]
 
 
-def _sums(total: intake.Progress) -> dict[str, object]:
-    names = ("rows", "added", "updated", "unchanged", "skipped", "duplicates", "refused")
-    return {name: getattr(total, name) for name in names} | {
-        "ignored_columns": total.ignored,
-        "refusals": total.refusals,  # the first ones
-    }
+def _pair(text: str) -> tuple[str, str]:
+    key, mark, value = text.partition("=")
+    if not mark or not key:
+        raise typer.BadParameter(f"{text!r} is no KEY=VALUE")
+    return key.strip(), value
 
 
-def _show(total: intake.Progress, plan: intake.Plan) -> None:
-    names = ("rows", "added", "updated", "unchanged", "skipped", "duplicates", "refused")
-    table(names, [[getattr(total, name) for name in names]])
-    if total.ignored:
-        out.print(f"Not read: {', '.join(total.ignored)}", markup=False)
-    for refusal in total.refusals:
-        out.print(f"line {refusal.line}: {refusal.reason}", markup=False)
-    if total.refused > len(total.refusals):
-        out.print(
-            f"and {total.refused - len(total.refusals):,} more; --refused FILE keeps them all"
-        )
-    if plan.dry_run:
-        out.print("Dry run: nothing was stored.")
+def _tracking(word: str) -> int:
+    if word not in TRACKING:
+        raise typer.BadParameter(f"tracking is one of: {', '.join(TRACKING)}")
+    return TRACKING.index(word)

@@ -6,7 +6,7 @@ where that names none either, to everybody.
 """
 
 import datetime
-from collections.abc import Iterable, Iterator
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from enum import StrEnum
 from typing import NewType
@@ -214,6 +214,16 @@ class Issue:
             for key in (*section.segments, *(k for item in section.items for k in item.segments))
         )
         return tuple(dict.fromkeys(named))
+
+    def read_in(self, segments: Sequence[str], ruled: Collection[str]) -> tuple[str, ...]:
+        """The segments whose items somebody reads who is in these.
+
+        `ruled` are those that a rule fills. One of them says who somebody is and seldom what an
+        item is about, so where no item names it, its people read the issue whole.
+        """
+        named = self.segments
+        whole = any(key in ruled and key not in named for key in segments)
+        return tuple(dict.fromkeys((*segments, *(named if whole else ()))))
 
     def on(self, day: datetime.date) -> "Issue":
         """The issue without items under embargo or expired on that day."""

@@ -28,10 +28,11 @@ from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm import Session
 
 from mailer.campaigns import queries as campaigns
-from mailer.campaigns.campaign import CampaignId, EditionId
+from mailer.campaigns.campaign import Campaign, CampaignId, EditionId
 from mailer.delivery.lanes import LANES, OTHER
 from mailer.delivery.models import AudienceRow, BatchRow
 from mailer.kit.errors import Conflict
+from subscribers import actions as people_actions
 from subscribers import queries as subscribers
 
 DUPLICATE = "duplicate_address"
@@ -41,7 +42,7 @@ NOTHING = "nothing_to_read"
 Editions = Mapping[tuple[int, int], EditionId | None]
 """Set of segments (bits) and tracking level (bits) -> edition; None where it would be empty."""
 
-_SORT_MEMORY = "64MB"  # on PostgreSQL, for the one sort of a freeze: 1 M people spill otherwise
+_SORT_MEMORY = "256MB"  # on PostgreSQL, for the one sort of a freeze: 1 M people spill otherwise
 Candidates = Select[int, str, str, int, int, str | None]
 """What `subscribers.queries.candidates` gives."""
 
@@ -78,7 +79,8 @@ def freeze(
 
     `editions` says which edition serves whom; people it has nothing for are left out. Whatever an
     interrupted freeze left behind is discarded first. Raises AudienceFrozen, or EditionMissing, in
-    which case the transaction is to be rolled back.
+    which case the transaction is to be rolled back. Notes with the people that they get this issue,
+    where they do not want every one.
     """
     found = campaigns.campaign(session, campaign)
     if found.frozen_at is not None:
@@ -86,14 +88,45 @@ def freeze(
     discard(session, campaign)
     if session.get_bind().dialect.name == "postgresql":
         session.execute(text(f"SET LOCAL work_mem = '{_SORT_MEMORY}'"))
-    candidates = subscribers.candidates(found.segments)
-    count = fill(session, campaign, candidates, editions, found.tracking, batch_size)
+        session.execute(text("SET LOCAL jit = off"))  # a second of compiling saves none of running
+    people = candidates(session, found, now=now)
+    count = fill(session, campaign, people, editions, found.tracking, batch_size)
     frozen = _summed(session, campaign, count)
     _cut_batches(session, campaign, now)
     _check_batches(session, campaign, frozen)
+    mailed = select(AudienceRow.subscriber_id).where(
+        AudienceRow.campaign_id == campaign, AudienceRow.excluded.is_(None)
+    )
+    people_actions.note_mailed(session, found.issue, mailed, now)
     if session.get_bind().dialect.name == "postgresql":
         session.execute(text("ANALYZE audience"))  # or the first chunks are read by a bad plan
     return frozen
+
+
+def candidates(session: Session, campaign: Campaign, *, now: datetime) -> Candidates:
+    """Everybody in the campaign's segments, with the reason for who would be left out now."""
+    return subscribers.candidates(
+        session,
+        campaign.segments,
+        exclude=campaign.excluded_segments,
+        issue=campaign.issue,
+        now=now,
+    )
+
+
+def forecast(
+    session: Session, campaign: CampaignId, subscriber: int, *, now: datetime
+) -> tuple[int, str | None] | None:
+    """Which of the segments (bits) one person is in now, and why they would be left out, if so.
+
+    None for who is in none of them.
+    """
+    found = campaigns.campaign(session, campaign)
+    one = candidates(session, found, now=now).subquery("candidate")
+    row = session.execute(
+        select(one.c.mask, one.c.excluded).where(one.c.subscriber_id == subscriber)
+    ).one_or_none()
+    return None if row is None else (row[0], row[1])
 
 
 def discard(session: Session, campaign: CampaignId) -> None:

@@ -228,17 +228,17 @@ def release(session: Session, held: Lease, *, wait: float = 0, reason: str = "")
     return session.execute(given, _fence_values(held)).one_or_none() is not None
 
 
-def people(session: Session, held: Lease, segments: tuple[str, ...], after: int, to: int) -> Chunk:
+def people(
+    session: Session, held: Lease, segments: tuple[str, ...], after: int, to: int, *, now: datetime
+) -> Chunk:
     """Everybody at positions after `after` up to `to` who has no result of this try yet.
 
-    `segments` are the campaign's: who follows none of them any more is not mailed.
+    `segments` are the campaign's: who follows none of them any more, or has paused, is not mailed.
     """
     if session.get_bind().dialect.name == "postgresql":
         session.execute(_BY_KEY)
-    rows = session.execute(
-        _read(first_try=held.attempt == 1, segments=segments),
-        {"c": held.campaign, "b": held.number, "after": after, "to": to, "n": held.attempt},
-    )
+    read = _read(first_try=held.attempt == 1, segments=segments)
+    rows = session.execute(read, {**_stretch(held, after, to), "now": now})
     mailable, unmailable = [], []
     for subscriber, address, name, why, first_tried in rows:
         if why is None and address:
@@ -255,10 +255,8 @@ def started_without_result(session: Session, held: Lease) -> dict[int, datetime 
             BatchRow.campaign_id == held.campaign, BatchRow.number == held.number
         )
     )
-    rows = session.execute(
-        _members(first_try=held.attempt == 1),
-        {"c": held.campaign, "b": held.number, "after": 0, "to": to or 0, "n": held.attempt},
-    )
+    members = _members(first_try=held.attempt == 1)
+    rows = session.execute(members, _stretch(held, 0, to or 0))
     return {row[0]: row[2] for row in rows}
 
 
@@ -275,6 +273,10 @@ def _free(now: datetime) -> tuple[Any, ...]:
         or_(BatchRow.lease_until.is_(None), BatchRow.lease_until < now),
         BatchRow.chunks_started == BatchRow.chunks_flushed,
     )
+
+
+def _stretch(held: Lease, after: int, to: int) -> dict[str, Any]:
+    return {"c": held.campaign, "b": held.number, "after": after, "to": to, "n": held.attempt}
 
 
 def _fence_values(held: Lease) -> dict[str, Any]:
@@ -380,7 +382,8 @@ def _members(*, first_try: bool) -> Select[Any]:
 @lru_cache
 def _read(*, first_try: bool, segments: tuple[str, ...]) -> Select[Any]:
     member = _members(first_try=first_try).subquery("member")
-    person = subscribers.recipients(segments).subquery("recipient")
+    now = bindparam("now", type_=Moment())
+    person = subscribers.recipients(segments, now=now).subquery("recipient")
     return (
         select(
             member.c.subscriber_id,

@@ -1,13 +1,34 @@
 """What the tables of delivery refuse, as triggers for both databases.
 
-`delivery`, `attempt` and `resolution` take new rows and nothing else. `audience` may be rebuilt
+`delivery`, `attempt` and `resolution` take new rows and nothing else, but for one thing: the words
+in them may be emptied, since a reply can name somebody (`WORDS`). `audience` may be rebuilt
 until its campaign is frozen, then never changes. A batch moves only along its arrows, and a
 campaign finishes only by the sum: one row in `delivery` for everybody in its audience.
 
 Plain SQL, so that migrations can run it by hand; `models.py` hangs it on the tables.
 """
 
-INSERT_ONLY = ("delivery", "attempt", "resolution")
+WORDS: dict[str, tuple[str, tuple[str, ...]]] = {
+    "delivery": (
+        "reply",
+        (
+            *("campaign_id", "subscriber_id", "outcome", "code", "enhanced", "reason", "relay"),
+            *("worker", "batch", "epoch", "chunk", "at", "evidence"),
+        ),
+    ),
+    "attempt": (
+        "reply",
+        (
+            *("campaign_id", "subscriber_id", "number", "code", "enhanced", "worker", "at"),
+            *("first_tried", "batch", "position"),
+        ),
+    ),
+    "resolution": (
+        "evidence",
+        ("campaign_id", "subscriber_id", "number", "outcome", "actor", "at"),
+    ),
+}
+"""Insert-only table -> the column with somebody's words, which may be emptied; all the others."""
 
 _FROZEN = "(SELECT frozen_at FROM campaign WHERE id = {row}.campaign_id) IS NOT NULL"
 
@@ -45,9 +66,16 @@ def _postgresql(name: str, when: str, refusal: str, condition: str = "") -> tupl
 
 def _insert_only(table: str) -> tuple[tuple[str, str], ...]:
     refusal = f"{table} is insert-only"
-    function, trigger = _postgresql(f"{table}_keeps", f"UPDATE OR DELETE ON {table}", refusal)
+    words, others = WORDS[table]
+    emptied = f"NEW.{words} <> ''"
+    sqlite = " OR ".join([emptied, *(f"NEW.{name} IS NOT OLD.{name}" for name in others)])
+    new, old = (", ".join(f"{row}.{name}" for name in others) for row in ("NEW", "OLD"))
+    changed = f"TG_OP = 'DELETE' OR {emptied} OR ROW({new}) IS DISTINCT FROM ROW({old})"
+    verbs = f"UPDATE OR DELETE ON {table}"
+    function, trigger = _postgresql(f"{table}_keeps", verbs, refusal, changed)
     return (
-        ("sqlite", _sqlite(f"{table}_keeps_values", f"UPDATE ON {table}", refusal)),
+        ("sqlite", f"DROP TRIGGER IF EXISTS {table}_keeps_values"),  # the first schema's
+        ("sqlite", _sqlite(f"{table}_keeps_values", f"UPDATE ON {table}", refusal, sqlite)),
         ("sqlite", _sqlite(f"{table}_keeps_rows", f"DELETE ON {table}", refusal)),
         ("postgresql", function),
         ("postgresql", trigger),
@@ -95,7 +123,7 @@ _AUDIENCE_CLOSED = (
 )
 
 STATEMENTS: dict[str, tuple[tuple[str, str], ...]] = {
-    **{table: _insert_only(table) for table in INSERT_ONLY},
+    **{table: _insert_only(table) for table in WORDS},
     "audience": (
         *_each("audience_keeps_values", "UPDATE ON audience", "audience is insert-only"),
         *_each(

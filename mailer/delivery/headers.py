@@ -126,6 +126,48 @@ def message_id(
     return b"<%b@%b>" % (local, domain)
 
 
+def notice_head(  # one letter's fields, each by its name
+    *,
+    from_address: str,
+    from_name: str,
+    recipient: str,
+    subject: str,
+    date: datetime,
+    message_id: bytes,
+    content_type: str,
+    reply_to: str = "",
+    unsubscribe: str = "",
+) -> bytes:
+    """The head of one of our own letters: all fields, CRLF after each, without the empty line.
+
+    Auto-Submitted (RFC 3834) and Exchange's X-Auto-Response-Suppress keep vacation programs still.
+    `unsubscribe` is a URL that takes one click. Raises ValueError for a value no header can carry.
+    """
+    to = wire_path(recipient)
+    fields = [
+        b"From: " + _mailbox("From", from_name, _address(from_address)),
+        *([b"Reply-To: <%b>" % _address(reply_to)] if reply_to else ()),
+        b"To: " + (b"<%b>" % to if to else b"undisclosed-recipients:;"),
+        b"Subject: " + _subject(subject),
+        b"Date: " + _date(date.replace(microsecond=0)),
+        b"Message-ID: " + message_id,
+    ]
+    if unsubscribe:
+        if not _PUBLIC(unsubscribe):
+            raise ValueError(f"no header can carry {unsubscribe!r}")
+        fields += [
+            b"List-Unsubscribe: <%b>" % unsubscribe.encode(),
+            b"List-Unsubscribe-Post: List-Unsubscribe=One-Click",
+        ]
+    fields += [
+        b"Auto-Submitted: auto-generated",
+        b"X-Auto-Response-Suppress: All",
+        b"MIME-Version: 1.0",
+        b"Content-Type: " + _structured(content_type),
+    ]
+    return b"\r\n".join((*fields, b""))
+
+
 def _clean(text: str, limit: int) -> str:
     """One line, white space single, nothing that breaks lines or turns the reading direction."""
     if not (text.isascii() and text.isprintable()):

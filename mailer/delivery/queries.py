@@ -1,5 +1,6 @@
 """What the books say: how far a campaign is, whether its sums hold, what became of one person."""
 
+from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from datetime import datetime
@@ -11,7 +12,8 @@ from sqlalchemy.orm import Session
 
 from mailer.campaigns import queries as campaigns
 from mailer.campaigns.campaign import CampaignId
-from mailer.delivery import batch, ledger
+from mailer.delivery import batch, ledger, sums
+from mailer.delivery.audience import candidates
 from mailer.delivery.models import (
     AttemptRow,
     AudienceRow,
@@ -20,7 +22,6 @@ from mailer.delivery.models import (
     ResolutionRow,
     WorkerRow,
 )
-from subscribers import queries as subscribers
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,7 +61,7 @@ class Progress:
 def progress(session: Session, campaign: CampaignId, *, by_edition: bool = False) -> Progress:
     """How far a campaign is, counted from the rows. Raises CampaignNotFound.
 
-    Counting by edition joins a million rows where there are that many; ask only where it is shown.
+    Counting by edition reads all results once more; ask only where it is shown.
     """
     audience = campaigns.campaign(session, campaign).audience_count
     outcomes = ledger.counts(session, campaign)
@@ -192,10 +193,10 @@ def explain(session: Session, campaign: CampaignId, subscriber: int) -> Explanat
     return Explanation(line, attempts, next_try)
 
 
-def needed(session: Session, campaign: CampaignId) -> list[tuple[int, int, int]]:
+def needed(session: Session, campaign: CampaignId, *, now: datetime) -> list[tuple[int, int, int]]:
     """Which editions an audience needs now: segments (bits), tracking (bits), people."""
     found = campaigns.campaign(session, campaign)
-    one = subscribers.candidates(found.segments).subquery("candidate")
+    one = candidates(session, found, now=now).subquery("candidate")
     tracking = one.c.tracking.bitwise_and(found.tracking).label("level")
     wanted = (
         select(one.c.mask, tracking, func.count())
@@ -206,11 +207,12 @@ def needed(session: Session, campaign: CampaignId) -> list[tuple[int, int, int]]
     return [(row[0], row[1], row[2]) for row in session.execute(wanted)]
 
 
-def left_out(session: Session, campaign: CampaignId) -> tuple[tuple[str, int], ...]:
-    """Who follows the campaign's segments and would not be mailed now: reason, people."""
+def left_out(
+    session: Session, campaign: CampaignId, *, now: datetime
+) -> tuple[tuple[str, int], ...]:
+    """Who is in the campaign's segments and would not be mailed now: reason, people."""
     found = campaigns.campaign(session, campaign)
-    one = subscribers.candidates(found.segments).subquery("candidate")
-    why = one.c.excluded
+    why = candidates(session, found, now=now).subquery("candidate").c.excluded
     rows = select(why, func.count()).where(why.is_not(None)).group_by(why).order_by(why)
     return tuple((row[0], row[1]) for row in session.execute(rows))
 
@@ -263,14 +265,11 @@ def _deferred(session: Session, campaign: CampaignId) -> int:
 
 
 def _by_edition(session: Session, campaign: CampaignId) -> tuple[EditionProgress, ...]:
-    rows = session.execute(
-        select(AudienceRow.edition_id, func.count(), func.count(DeliveryRow.subscriber_id))
-        .outerjoin(DeliveryRow, _result_of_audience())
-        .where(AudienceRow.campaign_id == campaign, AudienceRow.excluded.is_(None))
-        .group_by(AudienceRow.edition_id)
-        .order_by(AudienceRow.edition_id)
-    )
-    return tuple(EditionProgress(row[0] or 0, row[1], row[2]) for row in rows)
+    audience, settled = Counter[int](), Counter[int]()
+    for part in sums.parts(session, campaign):
+        audience[part.edition] += part.people
+        settled[part.edition] += part.people if part.outcome else 0
+    return tuple(EditionProgress(each, audience[each], settled[each]) for each in sorted(audience))
 
 
 def _audience_counts(session: Session, campaign: CampaignId) -> tuple[int, int, int, int]:

@@ -230,8 +230,9 @@ class Run:
                     fenced = lease if started else None
                     ours = actions.enter(session, news, self._manner(), fenced=fenced)
                     if started:
-                        segments = held.composer.segments
-                        people = batch.people(session, lease, segments, held.to, to)
+                        people = batch.people(
+                            session, lease, held.composer.segments, held.to, to, now=clock.now()
+                        )
             except BaseException:
                 self._put_back(news)
                 raise

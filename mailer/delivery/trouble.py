@@ -1,12 +1,14 @@
 """Where a campaign has trouble: how far each lane is, and what relays said to those put off."""
 
+from collections import Counter, defaultdict
 from dataclasses import dataclass
 
 from sqlalchemy import and_, func, select
 from sqlalchemy.orm import Session
 
 from mailer.campaigns.campaign import CampaignId
-from mailer.delivery.models import AttemptRow, AudienceRow, BatchRow, DeliveryRow
+from mailer.delivery import sums
+from mailer.delivery.models import AttemptRow, BatchRow, DeliveryRow
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,25 +35,20 @@ class Deferrals:
 
 def lanes(session: Session, campaign: CampaignId) -> tuple[LaneProgress, ...]:
     """Every lane of a frozen audience, the largest first."""
-    people = func.count()
-    result = and_(
-        DeliveryRow.campaign_id == AudienceRow.campaign_id,
-        DeliveryRow.subscriber_id == AudienceRow.subscriber_id,
-    )
-    rows = session.execute(
-        select(
-            AudienceRow.lane,
-            people,
-            func.count().filter(DeliveryRow.outcome == "accepted"),
-            func.count().filter(DeliveryRow.outcome == "refused"),
-            func.count(DeliveryRow.outcome),
+    found: dict[str, Counter[str]] = defaultdict(Counter)
+    for part in sums.parts(session, campaign):
+        found[part.lane][part.outcome] += part.people
+    lanes = [
+        LaneProgress(
+            lane,
+            audience=of.total(),
+            accepted=of["accepted"],
+            refused=of["refused"],
+            settled=of.total() - of[""],
         )
-        .outerjoin(DeliveryRow, result)
-        .where(AudienceRow.campaign_id == campaign, AudienceRow.excluded.is_(None))
-        .group_by(AudienceRow.lane)
-        .order_by(people.desc(), AudienceRow.lane)
-    )
-    return tuple(LaneProgress(row[0] or "", *row[1:]) for row in rows)
+        for lane, of in found.items()
+    ]
+    return tuple(sorted(lanes, key=lambda one: (-one.audience, one.lane)))
 
 
 def waits(session: Session, campaign: CampaignId) -> tuple[tuple[str, int], ...]:

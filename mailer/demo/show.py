@@ -27,8 +27,7 @@ from mailer.kit.signing import Purpose
 from mailer.rendering.edition import loads
 from mailer.tracking.spool import Hit
 from subscribers import actions as subscribers
-from subscribers import bulk
-from subscribers import queries as subscriber_queries
+from subscribers import bulk, search
 from subscribers.address import EmailAddress
 from subscribers.subscriber import NewPerson
 
@@ -130,7 +129,7 @@ def _take_leave(app: App) -> None:
     """A few people left, complained, or never confirmed: the audience leaves them out."""
     now = app.now()
     with app.database.transaction() as session:
-        for person in subscriber_queries.search(session, limit=24):
+        for person in search.page(session, now=now, limit=24):
             if person.id % 3 == 0:
                 subscribers.unsubscribe(session, person.id, segments=None, now=now, source="demo")
             else:

@@ -11,7 +11,7 @@ import json
 import os
 import re
 import threading
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from email.errors import HeaderParseError
@@ -31,6 +31,7 @@ PAGE = 50
 _SUBJECT = re.compile(rb"(?:\A|\n)subject:[ \t]*((?:[^\r\n]|\r?\n[ \t])*)", re.IGNORECASE)
 _HEAD = 16_384  # bytes searched for the subject
 _IDENTITY = re.compile(r"(\d{1,9})-(\d{1,9})\Z")
+_FORGOTTEN = "forgotten"  # a file whose time says when letters were last taken out
 
 
 class LetterNotFound(NotFound):
@@ -79,6 +80,7 @@ class Store:
         self._share = (max(1, capacity // 8), max(1, limit // 8))  # of one segment
         self._lock = threading.RLock()
         self._segments: dict[int, _Segment] = {}
+        self._forgotten = 0  # ns: see `forget`
         self._writer: _Writer | None = None
 
     def add(self, data: bytes, *, return_path: str, recipients: Sequence[str]) -> None:
@@ -101,7 +103,7 @@ class Store:
                 found = [entry for entry in self._newest() if _holds(entry, words)]
                 total = len(found)
             else:
-                total = sum(len(s.entries) for s in self._segments.values())
+                total = sum(1 for _ in self._newest())
                 found = []
             pages = max(1, -(-total // size))
             number = min(max(page, 1), pages)
@@ -128,6 +130,8 @@ class Store:
             if segment is None or not 1 <= position <= len(segment.entries):
                 raise LetterNotFound
             entry = segment.entries[position - 1]
+            if not entry.recipients:
+                raise LetterNotFound("The letter was taken out: its recipient's data was erased.")
         return self._load(number, entry)
 
     def all(self) -> Iterator[Message]:
@@ -145,6 +149,25 @@ class Store:
                 _remove(self.directory, number)
             self._segments.clear()
 
+    def addressed(self, to: Callable[[str], bool]) -> tuple[Entry, ...]:
+        """The letters to somebody, newest first."""
+        with self._lock:
+            self._refresh()
+            return tuple(entry for entry in self._newest() if any(map(to, entry.recipients)))
+
+    def forget(self, to: Callable[[str], bool]) -> int:
+        """Take the letters to somebody out, on the disk too; how many they were.
+
+        They are written over where they lie, so that whoever writes to the same files goes on.
+        """
+        with self._lock:
+            found = self.addressed(to)
+            for entry in found:
+                _write_over(self.directory, entry)
+            if found:
+                (self.directory / _FORGOTTEN).touch(0o600)
+            return len(found)
+
     def close(self) -> None:
         """Close the files; the store may be used again."""
         with self._lock:
@@ -153,7 +176,7 @@ class Store:
                 self._writer = None
 
     def _entries(self, number: int) -> tuple[Entry, ...]:
-        return tuple(self._segments[number].entries)
+        return tuple(entry for entry in self._segments[number].entries if entry.recipients)
 
     def _load(self, number: int, entry: Entry) -> Message:
         try:
@@ -166,7 +189,7 @@ class Store:
 
     def _newest(self) -> Iterator[Entry]:
         for number in sorted(self._segments, reverse=True):
-            yield from reversed(self._segments[number].entries)
+            yield from (e for e in reversed(self._segments[number].entries) if e.recipients)
 
     def _drop_oldest(self) -> None:
         for number in _numbers(self.directory)[:-7]:  # the new one is the eighth
@@ -174,6 +197,10 @@ class Store:
 
     def _refresh(self) -> None:
         """Read what was appended since the last look, by whichever process."""
+        forgotten = _forgotten_at(self.directory)
+        if forgotten != self._forgotten:  # what was read of the files may hold what is out now
+            self._segments.clear()
+            self._forgotten = forgotten
         there = _numbers(self.directory)
         for gone in self._segments.keys() - set(there):
             del self._segments[gone]
@@ -291,6 +318,30 @@ def _sound(text: str) -> str:
 def _holds(entry: Entry, words: list[str]) -> bool:
     text = f"{' '.join(entry.recipients)} {entry.subject}".casefold()
     return all(word in text for word in words)
+
+
+def _write_over(directory: Path, entry: Entry) -> None:
+    """Put blanks in the place of a letter, and nobody in its line of the index."""
+    number, position = map(int, entry.id.split("-"))
+    with _letters(directory, number).open("r+b") as letters:
+        letters.seek(entry.offset)
+        letters.write(b" " * entry.size)
+        os.fsync(letters.fileno())
+    with _index(directory, number).open("r+b") as index:
+        start = sum(len(index.readline()) for _ in range(position - 1))
+        line = index.readline()
+        nobody = {"offset": entry.offset, "size": entry.size, "at": entry.at.timestamp()}
+        blank = json.dumps(nobody | {"from": "", "to": [], "subject": ""}).encode()
+        index.seek(start)
+        index.write(blank.ljust(len(line) - 1))
+        os.fsync(index.fileno())
+
+
+def _forgotten_at(directory: Path) -> int:
+    try:
+        return (directory / _FORGOTTEN).stat().st_mtime_ns
+    except FileNotFoundError:
+        return 0
 
 
 def _numbers(directory: Path) -> list[int]:

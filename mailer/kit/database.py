@@ -23,13 +23,13 @@ from sqlalchemy import (
     create_engine,
     event,
     func,
-    insert,
     select,
     text,
 )
 from sqlalchemy.engine import Dialect, make_url
 from sqlalchemy.exc import ArgumentError, DBAPIError, IntegrityError
 from sqlalchemy.orm import DeclarativeBase, Session
+from sqlalchemy.types import TypeEngine
 
 from mailer.kit.errors import Misconfigured, Unavailable
 
@@ -163,15 +163,49 @@ def insert_many(
     """
     target = table.__table__
     assert isinstance(target, Table)
-    if session.get_bind().dialect.name == "sqlite":
-        values = [dict(zip(columns, row, strict=True)) for row in rows]
+    dialect = session.get_bind().dialect
+    if dialect.name == "sqlite":
+        names = ", ".join(f'"{column}"' for column in columns)
+        marks = ", ".join("?" * len(columns))
+        write = [_writer(target.c[column].type, dialect) for column in columns]
+        values = [tuple(w(v) for w, v in zip(write, row, strict=True)) for row in rows]
         if values:
-            session.execute(insert(target), values)
+            statement = f'INSERT INTO "{target.name}" ({names}) VALUES ({marks})'  # noqa: S608  # names of ours
+            session.connection().exec_driver_sql(statement, values)
         return
+    copy_rows(session, target.name, columns, rows)
+
+
+def _writer(kind: TypeEngine[Any], dialect: Dialect) -> Callable[[Any], Any]:
+    """How a value of a column is handed to the driver; the last one is remembered.
+
+    Rows of a batch share their moments, and to write one takes longer than to look it up.
+    """
+    process = kind.dialect_impl(dialect).bind_processor(dialect)
+    if process is None:
+        return lambda value: value
+    last: tuple[Any, Any] = (None, process(None))
+
+    def write(value: Any) -> Any:
+        nonlocal last
+        if value is not last[0]:
+            last = (value, process(value))
+        return last[1]
+
+    return write
+
+
+def copy_rows(
+    session: Session, table: str, columns: Sequence[str], rows: Iterable[Sequence[Any]]
+) -> None:
+    """Insert rows by COPY into a table by its name, a temporary one too; PostgreSQL only.
+
+    Raises as insert_many does.
+    """
     names = ", ".join(f'"{column}"' for column in columns)
     driver = session.connection().connection.driver_connection
     assert driver is not None
-    statement = f'COPY "{target.name}" ({names}) FROM STDIN'
+    statement = f'COPY "{table}" ({names}) FROM STDIN'
     try:
         with driver.cursor() as cursor, cursor.copy(statement) as copy:
             for row in rows:
@@ -249,7 +283,10 @@ def _make(folder: Path) -> None:
 
 def _prepare_sqlite(connection: Any, _: object) -> None:
     connection.isolation_level = None  # we say BEGIN ourselves: the driver's own comes too late
-    for pragma in ("journal_mode=WAL", "synchronous=FULL", "foreign_keys=ON", "busy_timeout=30000"):
+    for pragma in (
+        *("journal_mode=WAL", "synchronous=FULL", "foreign_keys=ON", "busy_timeout=30000"),
+        "secure_delete=ON",  # what is deleted is written over: erased people are in no free page
+    ):
         connection.execute(f"PRAGMA {pragma}")
 
 

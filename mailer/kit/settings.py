@@ -5,6 +5,7 @@ invalid one stops the start with a sentence that names it.
 """
 
 import difflib
+import ipaddress
 import re
 from collections.abc import Mapping
 from functools import cached_property
@@ -258,6 +259,16 @@ class Settings(BaseModel):
         waits = value.split()
         if not waits or not all(re.fullmatch(r"[0-9]{1,6}", wait) for wait in waits):
             raise ValueError("has to be seconds separated by spaces, like 1800 3600")
+        return value
+
+    @field_validator("trusted_proxies")
+    @classmethod
+    def _networks(cls, value: str) -> str:
+        for each in value.split():
+            try:
+                ipaddress.ip_network(each, strict=False)
+            except ValueError as wrong:
+                raise ValueError(f"{each[:80]!r} is no address and no network") from wrong
         return value
 
     @property

@@ -28,7 +28,9 @@ class Purpose(IntEnum):
     """What a token may be used for; part of what is signed, so none serves as another."""
 
     DELIVERY = 1  # one recipient of one campaign: click, open, unsubscribe, view, return path
-    CONFIRM = 2  # one subscriber's double opt-in
+    CONFIRM = 2  # one subscriber's double opt-in; in place of the campaign stands the notice
+    NOTICE = 3  # the return path of one of our notices
+    FORM = 4  # one sign-up form: a random number and the second it was made in
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,7 +1,7 @@
-"""Events become counters, in the transaction that stores them."""
+"""Events become counters and what people did with an issue, in the transaction that stores them."""
 
 from collections import Counter, defaultdict
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from datetime import datetime
 
@@ -9,7 +9,8 @@ from sqlalchemy import bindparam
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.orm import Session
 
-from mailer.reports import queries
+from mailer.reports import engagement, queries
+from mailer.reports.engagement import Carried
 from mailer.reports.models import RollupRow
 from mailer.reports.rollup import Cell, Tally, tally
 from mailer.tracking import actions as tracking_actions
@@ -17,6 +18,7 @@ from mailer.tracking import queries as tracking
 from mailer.tracking.actions import Left
 from mailer.tracking.event import Event
 from subscribers import actions as subscribers
+from subscribers import engaging
 from subscribers.preferences import Change, Wanted
 from subscribers.subscriber import SubscriberId
 
@@ -31,7 +33,9 @@ def count(session: Session, events: Iterable[Event]) -> None:
     changed: dict[tuple[int, int], dict[int, Event]] = defaultdict(dict)
     for event in events:
         changed[event.campaign, event.subscriber][event.id] = event
-    now = tracking.events(session, changed)
+    told = _telling(changed)
+    carried = queries.carried(session, {campaign for campaign, _ in told}) if told else {}
+    now = tracking.events(session, {*changed, *_elsewhere(told, carried)})
     segments = queries.segments_read(session, changed)
     difference = Tally(Counter(), Counter())
     for pair, new in changed.items():
@@ -40,6 +44,7 @@ def count(session: Session, events: Iterable[Event]) -> None:
         _add(difference, tally(now[pair], read), 1)
         _add(difference, tally([event for event in before if event], read), -1)
     _store(session, difference)
+    _engage(session, told, carried, [event for events in now.values() for event in events])
 
 
 def unsubscribe(
@@ -78,6 +83,51 @@ def change_preferences(
     )
     count(session, events)
     return change
+
+
+def _telling(changed: Mapping[tuple[int, int], Mapping[int, Event]]) -> set[tuple[int, int]]:
+    """The readers whose acts with an issue are to be looked at again.
+
+    Not those who only left: that is noted while others load events, and what is read of a reader
+    then may be old by the time it is written.
+    """
+    return {
+        pair
+        for pair, new in changed.items()
+        if any(event.kind in engagement.ACTS for event in new.values())
+    }
+
+
+def _elsewhere(
+    told: Iterable[tuple[int, int]], carried: Mapping[int, Carried]
+) -> Iterator[tuple[int, int]]:
+    """The same readers in the other campaigns of the same issue."""
+    same: dict[int, list[int]] = defaultdict(list)
+    for campaign, letter in carried.items():
+        same[letter.issue].append(campaign)
+    for campaign, subscriber in told:
+        yield from ((other, subscriber) for other in same[carried[campaign].issue])
+
+
+def _engage(
+    session: Session,
+    told: Iterable[tuple[int, int]],
+    carried: Mapping[int, Carried],
+    events: Sequence[Event],
+) -> None:
+    """Keep what readers did with an issue equal to what their events tell."""
+    readers: dict[int, set[SubscriberId]] = defaultdict(set)
+    for campaign, subscriber in told:
+        readers[carried[campaign].issue].add(SubscriberId(subscriber))
+    for issue in sorted(readers):
+        mine = [
+            event
+            for event in events
+            if event.campaign in carried
+            and carried[event.campaign].issue == issue
+            and event.subscriber in readers[issue]
+        ]
+        engaging.keep(session, issue, readers[issue], engagement.facts(mine, carried))
 
 
 def _before(event: Event, change: Event | None) -> Event | None:

@@ -10,10 +10,12 @@ from sqlalchemy.orm import Session
 from mailer.campaigns import queries as campaigns
 from mailer.campaigns.campaign import Campaign, CampaignId, EditionId
 from mailer.content.issue import Issue
+from mailer.delivery import audience
 from mailer.delivery import queries as delivery
 from mailer.delivery.audience import NOTHING
 from subscribers import queries as subscribers
-from subscribers.address import EmailAddress
+from subscribers.address import Canon, EmailAddress
+from subscribers.standing import EXCLUDED, TOO_SOON
 
 _TRACKING = ("nothing", "opens", "clicks", "opens and clicks")
 _OUTCOMES = {
@@ -25,6 +27,10 @@ _OUTCOMES = {
     "open": "The letter is still to be sent.",
     "excluded": "Left out when the audience was frozen.",
 }
+_WHY = {
+    EXCLUDED: "Is in a segment that the campaign leaves out ({}).",
+    TOO_SOON: "Had another issue too lately for how often they want letters.",
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,7 +39,7 @@ class Explanation:
 
     campaign: CampaignId
     included: bool
-    segments: tuple[str, ...]  # of the campaign, that they follow
+    segments: tuple[str, ...]  # of the campaign, that they are in
     outcome: str  # "" before the freeze and for strangers
     items: tuple[str, ...]  # titles of what they read, in order
     sentences: tuple[str, ...]
@@ -57,36 +63,46 @@ class Forecast:
     audience: int
     excluded: Mapping[str, int]  # reason -> people
     editions: tuple[EditionForecast, ...]
+    excluded_segments: tuple[str, ...]  # whose people are left out
 
 
 def explain(
-    session: Session, campaign: CampaignId, address: EmailAddress, *, now: datetime
+    session: Session,
+    campaign: CampaignId,
+    address: EmailAddress,
+    *,
+    key: bytes | Canon,
+    now: datetime,
 ) -> Explanation:
     """Say why an address gets the mail, or does not, and what became of it."""
     found = campaigns.campaign(session, campaign)
-    subscriber = subscribers.by_address(session, address)
+    subscriber = subscribers.by_address(session, address, key=key)
     if subscriber is None:
         nobody = ("Nobody subscribes with this address.",)
         return Explanation(
             campaign, included=False, segments=(), outcome="", items=(), sentences=nobody
         )
-    standing = subscribers.explain(session, subscriber)
+    standing = subscribers.explain(session, subscriber, now=now)
+    mask, why = audience.forecast(session, campaign, subscriber, now=now) or (0, None)
     line = delivery.explain(session, campaign, subscriber)
     frozen = found.frozen_at is not None
     sentences = [*standing.sentences, *_books(found, line)]
-    segments = tuple(key for key in found.segments if key in standing.follows)
+    issue = campaigns.issue(session, found, now=now)
+    ruled = subscribers.ruled(session)
+    segments = issue.read_in(found.keys(mask), ruled)
     if frozen and line is not None and line.line.edition is not None:
         segments = campaigns.edition(session, EditionId(line.line.edition)).segments
-    issue = campaigns.issue(session, found, now=now)
     items = _items(issue, segments)
     spoken_to = bool(segments) and (bool(items) or not issue.items)
     included = spoken_to and (
-        (line is not None and line.line.outcome != "excluded") if frozen else standing.mailable
+        (line is not None and line.line.outcome != "excluded") if frozen else why is None
     )
     if included:
         sentences.append(_edition(segments, standing.subscriber.tracking & found.tracking))
-    elif standing.mailable and not segments:
-        sentences.append(f"Follows none of the campaign's segments ({', '.join(found.segments)}).")
+    elif not segments and standing.subscriber.is_mailable:
+        sentences.append(f"Is in none of the campaign's segments ({', '.join(found.segments)}).")
+    elif not frozen and why in _WHY:
+        sentences.append(_WHY[why].format(", ".join(found.excluded_segments)))
     elif segments and not spoken_to:
         sentences.append(f"The issue has no item for {', '.join(segments)}.")
     outcome = line.line.outcome if line else ""
@@ -99,17 +115,18 @@ def preview(session: Session, campaign: CampaignId, *, now: datetime) -> Forecas
     found = campaigns.campaign(session, campaign)
     issue = campaigns.issue(session, found, now=now)
     editions = []
-    excluded = Counter(dict(delivery.left_out(session, campaign)))
-    for mask, tracking, people in delivery.needed(session, campaign):
-        segments = tuple(key for n, key in enumerate(found.segments) if mask >> n & 1)
+    ruled = subscribers.ruled(session)
+    excluded = Counter(dict(delivery.left_out(session, campaign, now=now)))
+    for mask, tracking, people in delivery.needed(session, campaign, now=now):
+        segments = issue.read_in(found.keys(mask), ruled)
         items = _items(issue, segments)
         if issue.items and not items:
             excluded[NOTHING] += people
         else:
             editions.append(EditionForecast(segments, tracking, people, items))
-    audience = sum(edition.people for edition in editions)
-    candidates = audience + sum(excluded.values())
-    return Forecast(candidates, audience, dict(excluded), tuple(editions))
+    included = sum(edition.people for edition in editions)
+    candidates = included + sum(excluded.values())
+    return Forecast(candidates, included, dict(excluded), tuple(editions), found.excluded_segments)
 
 
 def _items(issue: Issue, segments: tuple[str, ...]) -> tuple[str, ...]:
@@ -124,7 +141,7 @@ def _books(campaign: Campaign, known: delivery.Explanation | None) -> list[str]:
     if campaign.frozen_at is None:
         return ["The audience is not frozen yet: this is what would happen now."]
     if known is None:
-        return ["Followed none of the campaign's segments when its audience was frozen."]
+        return ["Was in none of the campaign's segments when its audience was frozen."]
     line = known.line
     said = [_OUTCOMES[line.outcome]]
     if line.reason:

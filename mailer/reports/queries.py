@@ -9,15 +9,19 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from sqlalchemy import ColumnElement, and_, exists, func, select
+from sqlalchemy import ColumnElement, func, select
 from sqlalchemy.orm import Session
 
 from mailer.campaigns import queries as campaigns
 from mailer.campaigns.campaign import Campaign, CampaignId, State
-from mailer.content.issue import Issue
-from mailer.delivery.models import AttemptRow, AudienceRow, DeliveryRow
+from mailer.campaigns.models import CampaignRow
+from mailer.content import queries as content
+from mailer.content.issue import Issue, IssueId
+from mailer.delivery import sums
+from mailer.delivery.models import AudienceRow
 from mailer.rendering.edition import EditionLink, loads
 from mailer.reports import measures
+from mailer.reports.engagement import Carried
 from mailer.reports.measures import Classes, Hits, Hour, Line, Mailing, Report
 from mailer.reports.models import RollupRow
 from mailer.tracking.event import Kind, link_key
@@ -96,6 +100,34 @@ def segments_read(
     return found
 
 
+def carried(session: Session, campaigns_: Iterable[int]) -> dict[int, Carried]:
+    """What these campaigns carried, and the other campaigns of the same issues, by campaign."""
+    issues = select(CampaignRow.issue_id).where(CampaignRow.id.in_(set(campaigns_)))
+    rows = session.execute(
+        select(CampaignRow.id, CampaignRow.issue_id, CampaignRow.issue_revision)
+        .where(CampaignRow.issue_id.in_(issues))
+        .order_by(CampaignRow.id)
+    ).all()
+    numbers = {each.key: int(each.id) for each in subscribers.segments(session, archived=True)}
+    read: dict[tuple[int, int], dict[str, tuple[int, ...]]] = {}
+    for _, issue, revision in rows:
+        if (issue, revision) not in read:
+            document = content.revision(session, IssueId(issue), revision)
+            read[issue, revision] = dict(_meant(document, numbers))
+    return {row[0]: Carried(row[1], read[row[1], row[2]]) for row in rows}
+
+
+def _meant(issue: Issue, numbers: Mapping[str, int]) -> Iterator[tuple[str, tuple[int, ...]]]:
+    """Items that are for some segments only, those inside others too, with the segments' ids."""
+    for section in issue.sections:
+        for item in section.items:
+            outer = item.segments or section.segments
+            for part in item.walk():
+                ids = tuple(numbers[key] for key in part.segments or outer if key in numbers)
+                if ids:
+                    yield part.id, ids
+
+
 def _sent(session: Session, campaign: CampaignId, issue: Issue) -> list[_Sent]:
     mailings = _mailings(session, campaign)
     found = []
@@ -114,30 +146,16 @@ def _sent(session: Session, campaign: CampaignId, issue: Issue) -> list[_Sent]:
 
 def _mailings(session: Session, campaign: CampaignId) -> Mapping[int, Mailing]:
     """What became of the letters, edition by edition."""
-    tried = exists().where(
-        AttemptRow.campaign_id == AudienceRow.campaign_id,
-        AttemptRow.subscriber_id == AudienceRow.subscriber_id,
-    )
-    result = and_(
-        DeliveryRow.campaign_id == AudienceRow.campaign_id,
-        DeliveryRow.subscriber_id == AudienceRow.subscriber_id,
-    )
-    # grouped outside: PostgreSQL groups by no subquery of the same select
-    letters = (
-        select(AudienceRow.edition_id, DeliveryRow.outcome, tried.label("tried"))
-        .outerjoin(DeliveryRow, result)
-        .where(AudienceRow.campaign_id == campaign, AudienceRow.excluded.is_(None))
-        .subquery()
-    )
-    by = (letters.c.edition_id, letters.c.outcome, letters.c.tried)
-    rows = session.execute(select(*by, func.count()).group_by(*by))
     found: dict[int, Mailing] = defaultdict(Mailing)
-    for edition, outcome, was_tried, people in rows:
-        became = outcome or ("deferred" if was_tried else "waiting")
-        offered = people if was_tried or outcome in _OFFERED else 0
-        put_off = people if was_tried else 0
-        found[edition] += Mailing(
-            audience=people, sent=offered, put_off=put_off, **{became: people}
+    for part in sums.parts(session, campaign):
+        if part.outcome:
+            offered = part.people if part.outcome in _OFFERED else part.put_off
+            became = {part.outcome: part.people}
+        else:
+            offered = part.put_off
+            became = {"deferred": part.put_off, "waiting": part.people - part.put_off}
+        found[part.edition] += Mailing(
+            audience=part.people, sent=offered, put_off=part.put_off, **became
         )
     return found
 

@@ -141,6 +141,14 @@ class Spool:
         self._file = None
 
 
+def peek(directory: Path) -> Iterator[Hit]:
+    """All hits on this disk, for looking only: nothing is taken over, and some may be loaded."""
+    for path in sorted(directory.glob("*.jsonl")):
+        with suppress(FileNotFoundError):
+            found = (_hit(line) for line in path.read_bytes().splitlines())
+            yield from (hit for hit in found if hit is not None)
+
+
 def network_of(key: bytes, address: str, day: datetime) -> str:
     """A name for the network (/24, or /48 of IPv6) that holds for one day.
 

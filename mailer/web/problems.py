@@ -123,7 +123,8 @@ def answer(pages: Pages, scope: Mapping[str, Any], problem: Problem) -> Response
 
 
 def _wants_json(scope: Mapping[str, Any]) -> bool:
-    if str(scope.get("path", "")).startswith("/api/"):
+    path = str(scope.get("path", ""))
+    if path.startswith("/api/") or path.endswith(".json"):
         return True
     headers = {name: value for name, value in scope.get("headers", ()) if name == b"accept"}
     accept = headers.get(b"accept", b"").lower()

@@ -131,3 +131,21 @@ def test_a_link_works_from_the_letter_in_the_browser(page: Page, door: tuple[Doo
         hits = house.hits()
 
     assert "click" in {hit.kind for hit in hits}
+
+
+def test_a_break_takes_one_press_and_ends_with_another(page: Page, door: tuple[Door, str]) -> None:
+    house, address = door
+    page.set_viewport_size({"width": 375, "height": 800})
+    page.goto(f"{address}/p/{house.token('Ada')}")
+    page.get_by_label("Every two weeks").check()
+    page.get_by_label("Your language").select_option("中文")
+    page.get_by_role("button", name="Save").click()
+    assert page.get_by_label("Every two weeks").is_checked()
+    page.get_by_role("button", name="1 month").click()
+    assert page.get_by_text("You are on a break").is_visible()
+    assert page.evaluate("document.documentElement.scrollWidth") <= 375
+    assert page.evaluate(CONTRAST) == []
+    page.get_by_role("button", name="End the break now").click()
+
+    assert page.get_by_role("status").inner_text().startswith("Welcome back")
+    assert page.get_by_label("Every two weeks").is_checked()

@@ -127,7 +127,7 @@ def edition(segments: tuple[str, ...] = ("ai",), tracking: int = 3) -> Edition:
 def editions(session: Session, number: CampaignId) -> dict[tuple[int, int], EditionId]:
     """The editions its audience needs now."""
     found = {}
-    for mask, tracking, _ in queries.needed(session, number):
+    for mask, tracking, _ in queries.needed(session, number, now=NOON):
         keys = tuple(key for n, key in enumerate(SEGMENTS) if mask >> n & 1)
         made = edition(keys, tracking)
         found[mask, tracking] = campaigns.add_edition(

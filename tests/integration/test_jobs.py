@@ -5,6 +5,7 @@ from datetime import datetime, timedelta
 from pathlib import Path
 
 import pytest
+from sqlalchemy import select
 
 from mailer import jobs
 from mailer.app import App, compose
@@ -20,8 +21,9 @@ from mailer.kit.errors import Misconfigured
 from mailer.reports import explain
 from subscribers import actions as subscribers
 from subscribers import bulk
+from subscribers import queries as people
 from subscribers.address import EmailAddress
-from subscribers.subscriber import NewPerson
+from subscribers.subscriber import Frequency, NewPerson
 
 PEOPLE = {
     "ada@example.com": ("e-commerce", "ai"),
@@ -38,9 +40,9 @@ def app(database: Database, tmp_path: Path) -> Iterator[App]:
     app = compose(settings.read(chosen))
     with app.database.transaction() as session:
         subscribers.ensure_segments(session)
-        people = [NewPerson(EmailAddress.parse(a), segments=of) for a, of in PEOPLE.items()]
+        readers = [NewPerson(EmailAddress.parse(a), segments=of) for a, of in PEOPLE.items()]
         bulk.add_confirmed(
-            session, people, now=app.now(), key=app.address_key, source="test", wording="Yes."
+            session, readers, now=app.now(), key=app.address_key, source="test", wording="Yes."
         )
     yield app
     app.celery.control.purge()  # knocks of this process's memory:// that nobody heard
@@ -52,7 +54,9 @@ def story(key: str, *segments: str, url: str = "https://news.example/") -> Item:
     return Item(key, f"About {key}", "Text.", url=url, segments=segments)
 
 
-def drafted(app: App, *items: Item, mode: Mode = Mode.MERGED) -> tuple[CampaignId, ...]:
+def drafted(
+    app: App, *items: Item, mode: Mode = Mode.MERGED, exclude: tuple[str, ...] = ()
+) -> tuple[CampaignId, ...]:
     with app.database.transaction() as session:
         issue = Issue(title="Weekly", slug="weekly", sections=(Section(items=items),))
         number = content.save(session, issue, now=app.now())
@@ -60,10 +64,11 @@ def drafted(app: App, *items: Item, mode: Mode = Mode.MERGED) -> tuple[CampaignI
         return campaigns.create(
             session,
             number,
-            segments=("e-commerce", "ai", "luxury"),
+            segments=tuple(k for k in ("e-commerce", "ai", "luxury") if k not in exclude),
             sender=app.sender,
             now=app.now(),
             mode=mode,
+            excluded_segments=exclude,
         )
 
 
@@ -186,12 +191,44 @@ def test_everybody_can_be_told_what_they_get_and_why(
         app.launch(campaign)
         jobs.prepare(app.tools, campaign)
     with app.database.reading() as session:
-        found = explain.explain(session, campaign, EmailAddress.parse(address), now=app.now())
+        found = explain.explain(
+            session, campaign, EmailAddress.parse(address), key=app.address_key, now=app.now()
+        )
 
     assert found.included is included
     assert says in " ".join(found.sentences)
     assert not any("Deferred" in sentence for sentence in found.sentences)
     assert bool(found.items) is included
+
+
+def test_who_is_left_out_is_told_why(app: App) -> None:
+    (campaign,) = drafted(app, story("models", "ai"), exclude=("luxury",))
+    now = app.now()
+    with app.database.transaction() as session:
+        ada, ben = (
+            people.find(session, f"{name}@example.com", key=app.address_key)
+            for name in ("ada", "ben")
+        )
+        subscribers.follow(session, ada, ["luxury"], now=now, source="page")
+        subscribers.set_frequency(session, ben, Frequency.MONTHLY, now=now, source="page")
+        everybody = select(people.recipients().subquery().c.id)
+        subscribers.note_mailed(session, 99, everybody, now)
+    with app.database.reading() as session:
+        found = explain.preview(session, campaign, now=now)
+        told = [
+            " ".join(
+                explain.explain(
+                    session, campaign, EmailAddress.parse(a), key=app.address_key, now=now
+                ).sentences
+            )
+            for a in PEOPLE
+        ]
+
+    assert (found.audience, found.excluded_segments) == (0, ("luxury",))
+    assert found.excluded == {"excluded": 1, "frequency": 1}
+    assert "a segment that the campaign leaves out (luxury)" in told[0]
+    assert "too lately" in told[1]
+    assert "none of the campaign's segments" in told[2]
 
 
 @pytest.mark.parametrize(

@@ -45,7 +45,7 @@ def frozen(database: Database, issue: Issue, keys: tuple[str, ...]) -> CampaignI
         (campaign,) = campaigns.create(session, number, segments=keys, sender=SENDER, now=NOON)
         campaigns.launch(session, campaign, now=NOON)
         editions: dict[tuple[int, int], EditionId | None] = {}
-        for mask, level, _ in delivery.needed(session, campaign):
+        for mask, level, _ in delivery.needed(session, campaign, now=NOON):
             followed = tuple(key for n, key in enumerate(keys) if mask >> n & 1)
             editions[mask, level] = None
             if issue.items and not issue.for_segments(followed).items:

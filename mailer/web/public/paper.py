@@ -36,6 +36,11 @@ PRIVATE = {
     "X-Robots-Tag": "noindex, nofollow",
     "Cache-Control": NO_STORE,
 }
+FRESH = {
+    "Referrer-Policy": "no-referrer",
+    "X-Content-Type-Options": "nosniff",
+    "Cache-Control": NO_STORE,  # the form in it is used once
+}
 OPEN = {
     "Referrer-Policy": "no-referrer",
     "X-Content-Type-Options": "nosniff",
@@ -60,6 +65,12 @@ class Paper:
         """A page for everybody."""
         return self._made(name, HTTPStatus.OK, OPEN, values)
 
+    def form(
+        self, name: str, status: int = HTTPStatus.OK, *, scripted: bool = False, **values: Any
+    ) -> HTMLResponse:
+        """A page for everybody with a form that is used once; with our own script if need be."""
+        return self._made(name, status, FRESH, values, "; script-src 'self'" if scripted else "")
+
     def letter(self, html: str, *, public: bool) -> HTMLResponse:
         """A letter as a page: its own styles, pictures, links, and nothing else."""
         headers = {**(OPEN if public else PRIVATE), "Content-Security-Policy": self._letter_policy}
@@ -74,8 +85,13 @@ class Paper:
         return self.page("senseless.html", HTTPStatus.BAD_REQUEST)
 
     def _made(
-        self, name: str, status: int, headers: dict[str, str], values: dict[str, Any]
+        self,
+        name: str,
+        status: int,
+        headers: dict[str, str],
+        values: dict[str, Any],
+        more: str = "",
     ) -> HTMLResponse:
         html = self._pages.fragment(f"public/{name}", style=STYLE, **values)
-        policy = {"Content-Security-Policy": PAGE_POLICY}
+        policy = {"Content-Security-Policy": PAGE_POLICY + more}
         return HTMLResponse(html, status_code=status, headers={**headers, **policy})

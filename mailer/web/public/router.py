@@ -15,6 +15,8 @@ from mailer.kit.signing import Bearer, Purpose
 from mailer.rendering.edition import EditionLink
 from mailer.tracking import queries as tracking
 from mailer.tracking.spool import Hit, network_of
+from mailer.web.peer import Peers
+from mailer.web.public import confirming, sign_up
 from mailer.web.public.archive import Archive
 from mailer.web.public.desk import Desk
 from mailer.web.public.forms import Form, posted
@@ -40,10 +42,12 @@ READ = ["GET", "HEAD"]
 
 
 def router(app: "App") -> APIRouter:
-    """Everything under /c, /o, /u, /p, /v and /archive."""
+    """Everything under /c, /o, /u, /p, /v, /archive, /subscribe and /confirm."""
     routes = APIRouter(include_in_schema=False)
-    paper = Paper(app)
-    routes.include_router(_hits(app, paper))
+    paper, peers = Paper(app), Peers(app.settings.trusted_proxies)
+    routes.include_router(_hits(app, paper, peers))
+    routes.include_router(sign_up.router(app, paper, peers))
+    routes.include_router(confirming.router(app, paper, peers))
     routes.include_router(_own_pages(app, paper))
     routes.include_router(_archive(app, paper))
     return routes
@@ -53,7 +57,7 @@ def _bearer(app: "App", token: str) -> Bearer:
     return app.keyring.verify(Purpose.DELIVERY, token) or NOBODY
 
 
-def _hits(app: "App", paper: Paper) -> APIRouter:
+def _hits(app: "App", paper: Paper, peers: Peers) -> APIRouter:
     routes = APIRouter()
     tables: dict[int, dict[int, EditionLink]] = {}  # editions never change
 
@@ -74,7 +78,7 @@ def _hits(app: "App", paper: Paper) -> APIRouter:
         if link is None or not link.url.startswith(("https://", "http://")):
             return paper.nothing()
         if link.tracked:
-            _keep(app, request, "click", bearer, link.number)
+            _keep(app, request, peers.of(request), "click", bearer, link.number)
         return RedirectResponse(link.url, HTTPStatus.FOUND, headers=PRIVATE)
 
     @routes.api_route("/o/{token}", methods=READ)
@@ -82,7 +86,7 @@ def _hits(app: "App", paper: Paper) -> APIRouter:
         """The pixel, always: a mail program that gets an error shows a broken picture."""
         bearer = _bearer(app, token)
         if bearer is not NOBODY:
-            _keep(app, request, "open", bearer, 0)
+            _keep(app, request, peers.of(request), "open", bearer, 0)
         return Response(PIXEL, media_type="image/gif", headers=PRIVATE)
 
     return routes
@@ -135,7 +139,12 @@ def _archive(app: "App", paper: Paper) -> APIRouter:
         """The issues that have been sent."""
         if not app.publication.archive:
             return paper.nothing()
-        return paper.public("archive.html", years=archive.years(), tagline=app.publication.tagline)
+        return paper.public(
+            "archive.html",
+            years=archive.years(),
+            tagline=app.publication.tagline,
+            sign_up=app.settings.sign_up,
+        )
 
     @routes.api_route("/archive/{slug}", methods=READ)
     def one_issue(slug: str) -> HTMLResponse:
@@ -151,9 +160,10 @@ def _number(text: str) -> int:
     return int(text) if text.isascii() and text.isdecimal() and len(text) <= 4 else 0
 
 
-def _keep(app: "App", request: Request, kind: str, bearer: Bearer, link: int) -> None:
+def _keep(  # a hit is who, what and when
+    app: "App", request: Request, peer: str, kind: str, bearer: Bearer, link: int
+) -> None:
     now = app.now()
-    peer = request.client.host if request.client else ""
     hit = Hit(
         kind=kind,
         campaign=bearer.campaign,

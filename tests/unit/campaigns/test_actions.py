@@ -53,6 +53,38 @@ def sending(database: Database) -> CampaignId:
     return campaign
 
 
+@pytest.mark.parametrize("mode", Mode)
+def test_a_campaign_remembers_whom_to_leave_out(database: Database, mode: Mode) -> None:
+    number = issue(database)
+    with database.transaction() as session:
+        for each in actions.create(
+            session,
+            number,
+            segments=("e-commerce", "ai"),
+            sender=SENDER,
+            now=NOON,
+            mode=mode,
+            excluded_segments=("luxury", "lapsed", "luxury"),
+        ):
+            assert queries.campaign(session, each).excluded_segments == ("luxury", "lapsed")
+
+
+@pytest.mark.parametrize(
+    "excluded", [("ai",), ("luxury", "e-commerce"), tuple(f"s{n}" for n in range(17))]
+)
+def test_what_is_mailed_cannot_be_left_out(database: Database, excluded: tuple[str, ...]) -> None:
+    number = issue(database)
+    with pytest.raises(actions.SegmentExcluded), database.transaction() as session:
+        actions.create(
+            session,
+            number,
+            segments=("e-commerce", "ai"),
+            sender=SENDER,
+            now=NOON,
+            excluded_segments=excluded,
+        )
+
+
 def test_a_campaign_needs_an_approved_issue(database: Database) -> None:
     number = issue(database, approved=False)
     refused = pytest.raises(content.IssueNotApproved, match="dibao issue approve")

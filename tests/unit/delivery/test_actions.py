@@ -77,7 +77,7 @@ def test_a_journal_settles_each_person_by_its_last_word(database: Database) -> N
         assert (freed.worker, freed.deaths, freed.epoch) == (None, 1, held.epoch + 1)
         again = batch.lease(session, "heir", seconds=60)
         assert again is not None
-        people = batch.people(session, again, SEGMENTS, 0, 6).people
+        people = batch.people(session, again, SEGMENTS, 0, 6, now=books.NOON).people
         assert [p.subscriber for p in people] == [3, 4, 5, 6]
 
 

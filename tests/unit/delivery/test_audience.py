@@ -94,7 +94,7 @@ def test_two_people_with_one_address_get_one_letter(database: Database) -> None:
         books.people(session, 3)
         campaign = books.campaign(session)
         made = books.editions(session, campaign)
-        people = subscribers.candidates(BOTH).subquery()
+        people = subscribers.candidates(session, BOTH, now=books.NOON).subquery()
         same = select(
             *(c for c in people.c if c.name != "address_key"), people.c.domain.label("address_key")
         )  # the subscribers' own table forbids it, so the candidates are given a common key

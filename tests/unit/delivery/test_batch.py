@@ -121,8 +121,8 @@ def test_a_chunk_holds_the_people_mailable_now(database: Database) -> None:
         session.delete(session.scalars(select(FollowRow).filter_by(subscriber_id=3)).one())
         held = leased(session)
 
-        chunk = batch.people(session, held, SEGMENTS, 0, 4)
-        rest = batch.people(session, held, SEGMENTS, 4, 6)
+        chunk = batch.people(session, held, SEGMENTS, 0, 4, now=NOON)
+        rest = batch.people(session, held, SEGMENTS, 4, 6, now=NOON)
 
     assert [p.subscriber for p in chunk.people] == [1, 4]
     assert chunk.people[0] == batch.Person(1, "reader1@example.org", "Reader 1", None)

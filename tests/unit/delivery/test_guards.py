@@ -3,7 +3,7 @@
 from contextlib import AbstractContextManager
 
 import pytest
-from sqlalchemy import delete, insert, text, update
+from sqlalchemy import delete, insert, select, text, update
 from sqlalchemy.exc import DBAPIError
 
 from mailer.campaigns.models import CampaignRow
@@ -42,6 +42,28 @@ def test_what_was_recorded_is_never_changed_or_removed(
         session.execute(update(table).values(campaign_id=2))
     with refused("insert-only"), database.transaction() as session:
         session.execute(delete(table))
+
+
+@pytest.mark.parametrize("table", ROWS, ids=lambda table: str(table.__tablename__))
+def test_but_somebodys_words_may_be_emptied(database: Database, table: type[Base]) -> None:
+    words, _ = guards.WORDS[str(table.__tablename__)]
+    with database.transaction() as session:
+        session.execute(insert(table), [ROWS[table] | {words: "550 Ada is away"}])
+
+    with refused("insert-only"), database.transaction() as session:
+        session.execute(update(table).values({words: "250 fine"}))
+    with refused("insert-only"), database.transaction() as session:
+        session.execute(update(table).values({words: "", "campaign_id": 2}))
+    with database.transaction() as session:
+        session.execute(update(table).values({words: ""}))
+        assert session.scalar(select(table.__table__.c[words])) == ""
+
+
+@pytest.mark.parametrize("table", ROWS, ids=lambda table: str(table.__tablename__))
+def test_the_guards_know_every_column(table: type[Base]) -> None:
+    words, others = guards.WORDS[str(table.__tablename__)]
+
+    assert {words, *others} == set(table.__table__.c.keys())
 
 
 def test_a_frozen_audience_takes_nobody_in_and_lets_nobody_go(database: Database) -> None:
@@ -138,6 +160,6 @@ def test_every_guard_is_there(database: Database) -> None:
     wanted = {
         words[2]
         for kind, statement in statements
-        if kind == dialect and (words := statement.split())[1] == "TRIGGER"
+        if kind == dialect and (words := statement.split())[:2] == ["CREATE", "TRIGGER"]
     }
     assert wanted <= there

@@ -41,10 +41,18 @@ def test_the_needed_editions_are_those_somebody_would_get(database: Database) ->
         books.people(session, 1, first=30, segments=("luxury",), state="pending")
         campaign = books.campaign(session)
 
-        assert queries.needed(session, campaign) == [(1, 3, 3), (3, 1, 1), (3, 3, 2)]
+        assert queries.needed(session, campaign, now=books.NOON) == [
+            (1, 3, 3),
+            (3, 1, 1),
+            (3, 3, 2),
+        ]
 
         session.execute(update(CampaignRow).values(tracking=2))
-        assert queries.needed(session, campaign) == [(1, 2, 3), (3, 0, 1), (3, 2, 2)]
+        assert queries.needed(session, campaign, now=books.NOON) == [
+            (1, 2, 3),
+            (3, 0, 1),
+            (3, 2, 2),
+        ]
 
 
 def test_honest_books_hold(database: Database) -> None:

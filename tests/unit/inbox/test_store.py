@@ -159,3 +159,23 @@ def test_no_subject_keeps_the_list_from_being_shown(tmp_path: Path, word: str) -
 
     assert f"{entry.subject} {entry.recipients}".encode()  # no lone surrogate
     assert store.get(entry.id).message.recipient.encode()
+
+
+def test_letters_to_somebody_are_written_over_while_another_goes_on_writing(tmp_path: Path) -> None:
+    writer, other = Store(tmp_path), Store(tmp_path)
+    for name in ("ada", "ben", "ada"):
+        source = f"Subject: To {name}\r\n\r\nDear {name}".encode()
+        writer.add(source, return_path=f"b+{name}@x.example", recipients=[f"{name}@y.example"])
+    assert len(other) == 3
+
+    assert other.forget(lambda address: address.startswith("ada@")) == 2
+    writer.add(b"Subject: Late\r\n\r\n", return_path="", recipients=["cleo@y.example"])
+
+    for store in (writer, other, Store(tmp_path)):
+        assert [entry.subject for entry in store.find().entries] == ["Late", "To ben"]
+        assert next(store.all()).source.endswith(b"Dear ben")
+        with pytest.raises(LetterNotFound, match="erased"):
+            store.message("1-1")
+    assert other.forget(lambda address: address.startswith("ada@")) == 0
+    for file in tmp_path.iterdir():
+        assert b"ada" not in file.read_bytes()

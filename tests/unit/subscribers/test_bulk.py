@@ -5,10 +5,10 @@ from collections.abc import Iterator
 import pytest
 from sqlalchemy.orm import Session
 
-from subscribers import actions, bulk, queries
+from subscribers import actions, bulk, queries, search
 from subscribers.address import EmailAddress
 from subscribers.consent import Act, BasisMissing, Origin
-from subscribers.merge import Outcome, Policy
+from subscribers.intake.merge import Outcome, Policy
 from subscribers.segment import SegmentNotFound
 from subscribers.subscriber import NewPerson, State, SubscriberId
 from subscribers.suppression import Reason
@@ -40,7 +40,7 @@ def store(session: Session, *people: NewPerson, dry_run: bool = False) -> tuple[
 
 def test_people_are_stored_confirmed_with_follows_and_consent(session: Session) -> None:
     assert add(session, person("ada", "luxury", "ai", called="Ada"), person("eve")) == 2
-    (ada, _) = queries.search(session)
+    (ada, _) = search.page(session, now=NOON)
     (entry,) = queries.history(session, ada.id)
 
     assert (ada.name, ada.state, ada.confirmed_at) == ("Ada", State.CONFIRMED, NOON)
@@ -104,7 +104,13 @@ def test_a_name_is_updated_where_one_is_given(session: Session, cast: Cast) -> N
     store(session, person("ada", called="Ada L."), person("eve"))
     store(session, person("ada"), person("eve", called="Eve"))
 
-    assert [one.name for one in queries.search(session)] == ["Ada L.", "Ben", "Cleo", "Dan", "Eve"]
+    assert [one.name for one in search.page(session, now=NOON)] == [
+        "Ada L.",
+        "Ben",
+        "Cleo",
+        "Dan",
+        "Eve",
+    ]
     assert len(queries.history(session, cast.ada)) == 3
 
 
@@ -121,5 +127,8 @@ def test_names_that_look_like_arrays_or_sql_are_names(session: Session) -> None:
     odd = ['{"a",NULL}', "Robert'); DROP TABLE subscriber;--", "NULL", "\\", '"', "{}", "%s :now"]
     add(session, *(person(f"p{n}", called=name) for n, name in enumerate(odd)))
 
-    assert [one.name for one in queries.search(session)] == odd
-    assert queries.subscriber(session, SubscriberId(queries.search(session)[0].id)).name == odd[0]
+    assert [one.name for one in search.page(session, now=NOON)] == odd
+    assert (
+        queries.subscriber(session, SubscriberId(search.page(session, now=NOON)[0].id)).name
+        == odd[0]
+    )

@@ -12,7 +12,7 @@ from mailer.kit.errors import DibaoError
 from subscribers import actions, queries
 from subscribers.address import EmailAddress, address_key
 from subscribers.subscriber import SubscriberId
-from subscribers.suppression import LIFTED_BY_CONFIRMING, Reason, outweighs
+from subscribers.suppression import LIFTED_BY_CONFIRMING, Reason
 from tests.unit.subscribers.people import KEY, NOON
 
 NAMES = ("ada", "ben", "cleo")
@@ -85,8 +85,8 @@ class Naive:
         self.follows, self.asked = set(), None
 
     def suppress(self, reason: str) -> None:
-        if self.stopped is None or outweighs(Reason(reason), self.stopped):
-            self.stopped = Reason(reason)
+        order = list(Reason)
+        self.stopped = max(Reason(reason), self.stopped or order[0], key=order.index)
 
     def lift(self, _: set[str]) -> None:
         if self.stopped is not Reason.ERASED:
@@ -137,7 +137,7 @@ class House:
     def candidates(self) -> dict[str, tuple[int, str | None]]:
         names = {number: name for name, number in self.ids.items()}
         with self.database.reading() as session:
-            rows = session.execute(queries.candidates(SEGMENTS)).all()
+            rows = session.execute(queries.candidates(session, SEGMENTS, now=NOON)).all()
         assert len(rows) == len({row.subscriber_id for row in rows})
         return {names[row.subscriber_id]: (row.mask, row.excluded) for row in rows}
 
@@ -180,9 +180,8 @@ def compare(database: Database, steps: list[Step]) -> None:
 
 def empty(database: Database) -> None:
     """Start again from nothing, faster than with a new database: history cannot be deleted."""
-    tables = [
-        Base.metadata.tables[name] for name in ("follow", "consent", "suppression", "wording")
-    ]
+    names = ("follow", "consent_network", "consent", "suppression", "wording")
+    tables = [Base.metadata.tables[name] for name in names]
     with database.engine.begin() as connection:
         for table in tables:
             table.drop(connection)

@@ -12,6 +12,7 @@ from subscribers.subscriber import (
     LanguageInvalid,
     State,
     may_move,
+    name_to_echo,
     parse_language,
     tidy_name,
 )
@@ -30,7 +31,8 @@ def test_nobody_becomes_pending_again_but_after_an_erasure_or_a_lifted_suppressi
 
 def test_whoever_left_comes_back_only_by_confirming() -> None:
     assert may_move(State.UNSUBSCRIBED, State.CONFIRMED)
-    assert not may_move(State.ERASED, State.CONFIRMED)
+    assert may_move(State.ERASED, State.CONFIRMED)  # imported again after an import was undone
+    assert not may_move(State.CONFIRMED, State.PENDING)
 
 
 @pytest.mark.parametrize("state", [s for s in State if s is not State.ERASED])
@@ -63,6 +65,57 @@ def test_a_tidy_name_is_one_short_line_without_tricks_and_stays_as_it_is(text: s
 )
 def test_names_keep_their_letters_and_lose_the_rest(text: str, name: str) -> None:
     assert tidy_name(text) == name
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        *("Ada", "Ada Lovelace", "Dr. Ada L.", "J. R. R. Tolkien", "Anne-Marie O'Neill", "Łukasz"),
+        *("Björk Guðmundsdóttir", "王小明", "محمد علي", "St. John", "Jean Paul II.", "Mary, Jr."),
+    ],
+)
+def test_a_name_that_is_one_is_echoed(name: str) -> None:
+    assert name_to_echo(name) == name
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        "http://evil.example/win",
+        "You won! https://evil.example",
+        "hTTps: //evil.example",
+        "www evil example",
+        "evil.example",
+        "Visit evil.com now",
+        "evil。com",
+        "evil．com",  # full width
+        "ev\u200bil.com",
+        "ｈttp：//evil",
+        "ada@example.org",
+        "Ada <b>free</b>",
+        "<script>",
+        "[click](//evil)",
+        "{{ token }}",
+        "`rm`",
+        "see t.me now",
+        "call 0012345678",
+        "MAILTO: ada",
+        "//evil",
+        "",
+        " 	",
+    ],
+)
+def test_what_is_more_than_a_name_is_not_echoed(name: str) -> None:
+    assert name_to_echo(name) == ""
+
+
+@given(st.text())
+def test_an_echoed_name_is_a_tidy_one_and_holds_no_link(text: str) -> None:
+    echoed = name_to_echo(text)
+
+    assert echoed in {"", tidy_name(text)}
+    assert not set(echoed) & set("@<>[]{}")
+    assert "//" not in echoed
 
 
 @pytest.mark.parametrize(

@@ -13,16 +13,86 @@ from subscribers.suppression import (
     NotSuppressed,
     OnlyTheOwner,
     Reason,
-    outweighs,
+    Scope,
     standing,
+    together,
 )
 from tests.unit.subscribers.people import NOON, Cast, confirmed, subscribed
 
 
-def test_of_two_reasons_one_outweighs_the_other() -> None:
-    for one, other in itertools.combinations(Reason, 2):
-        assert outweighs(one, other) is not outweighs(other, one)
-    assert not any(outweighs(reason, reason) for reason in Reason)
+def test_of_two_suppressions_the_weightier_reason_and_the_wider_scope_stay() -> None:
+    every = list(itertools.product(Reason, Scope))
+    for one, other in itertools.product(every, every):
+        both = together(one, other) or one
+        assert both == (together(other, one) or other), "whichever came first"
+        assert list(Reason).index(both[0]) == max(
+            list(Reason).index(each[0]) for each in (one, other)
+        )
+        assert both[1] is (
+            Scope.CAMPAIGNS if {one[1], other[1]} == {Scope.CAMPAIGNS} else Scope.ALL
+        )
+    assert not any(together(each, each) for each in every)
+
+
+def test_a_wider_scope_takes_the_place_of_a_narrower_one(session: Session) -> None:
+    key = Cast.key("dan")
+    narrow = actions.suppress(
+        session, key, Reason.COMPLAINED, now=NOON, scope=Scope.CAMPAIGNS, evidence="a letter"
+    )
+    assert narrow
+    before = queries.suppression(session, key)
+    assert before is not None
+    assert not before.stops_notices
+    assert actions.suppress(session, key, Reason.BOUNCED, now=NOON)
+    after = queries.suppression(session, key)
+
+    assert after is not None
+    assert (after.reason, after.scope, after.stops_notices) == (Reason.COMPLAINED, Scope.ALL, True)
+    assert not actions.suppress(session, key, Reason.BOUNCED, now=NOON)
+    assert not actions.suppress(session, key, Reason.ASKED, now=NOON, scope=Scope.CAMPAIGNS)
+
+
+def test_campaigns_reach_nobody_who_is_suppressed_for_campaigns_only(
+    session: Session, cast: Cast
+) -> None:
+    actions.suppress(session, Cast.key("ada"), Reason.ASKED, now=NOON, scope=Scope.CAMPAIGNS)
+    rows = session.execute(queries.candidates(session, ["ai"], now=NOON)).all()
+
+    assert {row.subscriber_id: row.excluded for row in rows}[cast.ada] == "suppressed"
+
+
+def test_many_are_suppressed_at_once_and_what_is_weightier_stays(session: Session) -> None:
+    keys = [Cast.key(f"reader{n}") for n in range(300)]
+    actions.suppress(session, keys[0], Reason.OPERATOR, now=NOON)
+    actions.suppress(session, keys[1], Reason.BOUNCED, now=NOON)
+    actions.suppress(session, keys[2], Reason.OPERATOR, now=NOON)
+    actions.lift(session, keys[2], reason="a mix-up", now=NOON)
+
+    assert actions.suppress_many(session, [*keys, *keys], Reason.ASKED, now=NOON) == 299
+    assert actions.suppress_many(session, keys, Reason.ASKED, now=NOON) == 0
+    assert actions.suppress_many(session, [], Reason.ASKED, now=NOON) == 0
+    assert queries.suppressed(session, keys) == set(keys)
+    reasons = queries.active_suppressions(session, keys)
+    assert reasons[keys[0]] == (Reason.OPERATOR, Scope.ALL)
+    assert {reasons[key] for key in keys[1:]} == {(Reason.ASKED, Scope.ALL)}
+
+
+def test_suppressions_are_listed_with_whom_they_stop(session: Session, cast: Cast) -> None:
+    actions.suppress(session, Cast.key("eve"), Reason.ASKED, now=NOON)
+    actions.suppress(session, Cast.key("fay"), Reason.ASKED, now=NOON)
+    actions.lift(session, Cast.key("fay"), reason="a mix-up", now=NOON)
+    listed = queries.all_suppressions(session)
+    page = queries.all_suppressions(session, after=listed[0].id, limit=1)
+
+    assert [(each.subscriber, each.address) for each in listed] == [
+        (cast.dan, "dan@example.org"),
+        (None, ""),
+    ]
+    assert page == listed[1:]
+    assert queries.all_suppressions(session, reason=Reason.OPERATOR) == listed[:1]
+    assert [
+        each.suppression.lifted_reason for each in queries.all_suppressions(session, lifted=True)
+    ] == ["", "", "a mix-up"]
 
 
 def test_the_database_and_the_rule_agree_on_where_somebody_stands(session: Session) -> None:
@@ -52,7 +122,7 @@ def test_the_weightiest_reason_stays_and_the_first_of_equals(session: Session) -
     assert first == [True, False, True, False]
     assert (complaint.reason, complaint.evidence) == (Reason.COMPLAINED, "third")
     assert complaint.lifted_at is None
-    assert (bounce.evidence, bounce.lifted_reason) == ("first", "replaced: complained")
+    assert (bounce.evidence, bounce.lifted_reason) == ("first", "replaced: complained, all")
     assert queries.suppression(session, key) == complaint
 
 

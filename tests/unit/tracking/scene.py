@@ -17,7 +17,7 @@ from mailer.campaigns import actions as campaigns
 from mailer.campaigns.campaign import CampaignId
 from mailer.content import actions as content
 from mailer.content.issue import Issue, Item, Link, Publication, Section, Source
-from mailer.delivery.models import AudienceRow, DeliveryRow
+from mailer.delivery.models import AudienceRow, BatchRow, DeliveryRow
 from mailer.kit.database import Database
 from mailer.rendering.edition import Edition
 from mailer.rendering.render import render
@@ -221,7 +221,7 @@ def _audience(
     editions: dict[int, Edition] = {}
     stored: dict[tuple[tuple[str, ...], int], int] = {}
     for position, one in enumerate(cast, start=1):
-        who = queries.by_address(session, EmailAddress.parse(one.address))
+        who = queries.by_address(session, EmailAddress.parse(one.address), key=KEY)
         assert who is not None
         level = one.tracking & tracking
         made = edition(one.segments, level)
@@ -244,8 +244,19 @@ def _audience(
                 address_key=f"{position:032x}",
                 edition_id=stored[one.segments, level],
                 lane=one.domain,
-                batch=1,
-                position=position,
+                batch=position,
+                position=1,
+            )
+        )
+        session.add(
+            BatchRow(
+                campaign_id=campaign,
+                number=position,
+                edition_id=stored[one.segments, level],
+                lane=one.domain,
+                not_before=NOON,
+                size=1,
+                state="done" if one.outcome else "open",
             )
         )
         people[one.name], editions[who] = who, made

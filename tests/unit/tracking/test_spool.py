@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from mailer.tracking.spool import Hit, Spool, network_of
+from mailer.tracking.spool import Hit, Spool, network_of, peek
 
 NOON = datetime(2026, 11, 20, 12, tzinfo=UTC)
 ROOT = Path(__file__).parents[3]
@@ -202,3 +202,11 @@ def test_a_network_has_one_name_a_day(one: str, other: str, same: bool) -> None:
 @pytest.mark.parametrize("address", ["", "testclient", "127.0.0.1", "10.2.3.4", "::1", "fe80::1"])
 def test_an_address_that_is_nobodys_or_our_proxys_has_no_name(address: str) -> None:
     assert network_of(b"key", address, NOON) == ""
+
+
+def test_hits_may_be_looked_at_without_being_taken(tmp_path: Path) -> None:
+    spool = Spool(tmp_path)
+    spool.append(hit())
+
+    assert [hit.subscriber for hit in peek(tmp_path)] == [7]
+    assert [hit.subscriber for part in spool.ready() for hit in part.hits] == [7]

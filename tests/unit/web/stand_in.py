@@ -243,24 +243,27 @@ def _send(
             address_key=person.address_key,
             edition_id=editions[n % len(editions)].id if n < len(outcomes) else None,
             lane="example.com" if n < len(outcomes) else None,
-            batch=1 if n < len(outcomes) else None,
-            position=n + 1 if n < len(outcomes) else None,
+            batch=n % len(editions) + 1 if n < len(outcomes) else None,
+            position=n // len(editions) + 1 if n < len(outcomes) else None,
             excluded=None if n < len(outcomes) else "unsubscribed",
         )
         for n, person in enumerate(people)
     )
-    session.add(
+    again = len(editions) + 1  # the batch of those put off
+    session.add_all(
         BatchRow(
             campaign_id=identity,
-            number=2,
-            edition_id=editions[0].id,
+            number=number,
+            edition_id=editions[(number - 1) % len(editions)].id,
             lane="example.com",
             not_before=NOON,
-            size=max(deferred, 1),
+            attempt=1 if number < again else 2,
+            size=len(outcomes[number - 1 :: len(editions)]) if number < again else max(deferred, 1),
         )
+        for number in range(1, again + 1)
     )
     session.flush()
-    for person, outcome in zip(people, outcomes, strict=False):
+    for n, (person, outcome) in enumerate(zip(people, outcomes, strict=False)):
         if outcome:
             session.add(
                 DeliveryRow(
@@ -269,7 +272,7 @@ def _send(
                     outcome=outcome,
                     at=NOON,
                     worker="desk-4711",
-                    batch=1,
+                    batch=n % len(editions) + 1,
                     epoch=1,
                     chunk=2,
                     evidence="journal: dot, no reply, connection 7"
@@ -289,7 +292,7 @@ def _send(
                     reply="not now",
                     at=NOON,
                     first_tried=NOON,
-                    batch=2,
+                    batch=again,
                     position=deferred + 1,
                 )
             )

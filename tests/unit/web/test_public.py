@@ -382,7 +382,12 @@ def test_preferences_are_stored_and_what_ended_is_counted(door: Door) -> None:
     )
 
     assert "Saved" in page.text
-    assert re.findall(r'value="([\w-]+)" checked', page.text) == ["e-commerce", "luxury", "clicks"]
+    assert re.findall(r'value="([\w-]+)" checked', page.text) == [
+        "e-commerce",
+        "luxury",
+        "every",
+        "clicks",
+    ]
     assert door.scene.following("Ben") == ("e-commerce", "luxury")
     assert [(row.kind, row.segments) for row in door.scene.stored()] == [("unsubscribe", "ai")]
     assert [row[:5] for row in door.scene.rollup()] == [
@@ -418,7 +423,57 @@ def test_everything_ends_with_one_button_and_nobody_is_brought_back(door: Door) 
     assert "You are not subscribed" in door.client.get(f"/u/{door.token('Ada')}").text
 
 
-@pytest.mark.parametrize("data", [{}, {"act": "save", "tracking": "everything"}, {"act": "erase"}])
+def test_a_reader_chooses_how_often_and_in_which_language(quick: Door) -> None:
+    path = f"/p/{quick.token('Ada')}"
+    saved = quick.client.post(
+        path, data={"act": "save", "segment": "ai", "frequency": "monthly", "language": "zh"}
+    ).text
+    again = quick.client.post(
+        path, data={"act": "save", "segment": "ai", "frequency": "every", "language": ""}
+    ).text
+
+    assert 'value="monthly" checked' in saved
+    assert '<option value="zh" selected lang="zh">中文</option>' in saved
+    assert "人工智能" in saved
+    assert 'value="every" checked' in again
+    assert '<option value="" selected>' in again
+
+
+def test_a_reader_takes_a_break_and_ends_it(quick: Door) -> None:
+    path = f"/p/{quick.token('Ada')}"
+    paused = quick.client.post(path, data={"pause": "2 weeks"}).text
+    longer = quick.client.post(path, data={"pause": "3 months"}).text
+    back = quick.client.post(path, data={"act": "resume"}).text
+
+    assert "nothing is sent to you before" in paused
+    assert "End the break now" in longer
+    assert paused != longer
+    assert "Welcome back" in back
+    assert "nothing is sent to you before" not in back
+    assert quick.scene.following("Ada") == ("e-commerce", "ai", "luxury"), "follows stay"
+
+
+def test_who_has_left_is_offered_no_break_and_gets_none(quick: Door) -> None:
+    path = f"/p/{quick.token('Ada')}"
+    quick.client.post(path, data={"act": "unsubscribe"})
+    page = quick.client.post(path, data={"pause": "1 month"}).text
+
+    assert "break" not in page
+    assert "How often" not in page
+
+
+@pytest.mark.parametrize(
+    "data",
+    [
+        {},
+        {"act": "erase"},
+        {"act": "save", "tracking": "everything"},
+        {"act": "save", "frequency": "daily"},
+        {"act": "save", "language": "<b>"},
+        {"pause": "for ever"},
+        {"pause": ""},
+    ],
+)
 def test_preferences_that_make_no_sense_are_refused(quick: Door, data: dict[str, str]) -> None:
     before = quick.everything()
 

@@ -1,0 +1,1 @@
+"""What we write to people about the service itself: please confirm, welcome."""

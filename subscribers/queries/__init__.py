@@ -1,0 +1,67 @@
+"""Every question about people that others may ask; each subject has its own module."""
+
+from subscribers.queries.agreements import explain, history, may_be_asked, open_segments
+from subscribers.queries.fields import custom_fields
+from subscribers.queries.mailing import candidates, recipients
+from subscribers.queries.people import (
+    by_address,
+    by_key,
+    counts,
+    everybody,
+    find,
+    folded,
+    key_fits,
+    own_state,
+    preferences,
+    read_person,
+    subscriber,
+    tracking,
+)
+from subscribers.queries.segments import (
+    following,
+    require_segments,
+    ruled,
+    segment,
+    segment_counts,
+    segments,
+)
+from subscribers.queries.suppressions import (
+    active_suppressions,
+    all_suppressions,
+    suppressed,
+    suppression,
+    suppressions,
+)
+
+__all__ = [
+    "active_suppressions",
+    "all_suppressions",
+    "by_address",
+    "by_key",
+    "candidates",
+    "counts",
+    "custom_fields",
+    "everybody",
+    "explain",
+    "find",
+    "folded",
+    "following",
+    "history",
+    "key_fits",
+    "may_be_asked",
+    "open_segments",
+    "own_state",
+    "preferences",
+    "read_person",
+    "recipients",
+    "require_segments",
+    "ruled",
+    "segment",
+    "segment_counts",
+    "segments",
+    "subscriber",
+    "suppressed",
+    "suppression",
+    "suppressions",
+    "tracking",
+]

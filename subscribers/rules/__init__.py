@@ -1,0 +1,1 @@
+"""Who is in a segment because of what is known of them."""
