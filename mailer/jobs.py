@@ -173,8 +173,8 @@ JOBS: Mapping[str, Job] = {
 
 
 def named(house: Publication, segments: Iterable[Segment], language: str) -> Publication:
-    """The publication with its segments' names as this issue's readers know them."""
-    names = tuple((segment.key, segment.name_in(language)) for segment in segments)
+    """The publication with the names of what can be followed, as this issue's readers know them."""
+    names = tuple((one.key, one.name_in(language)) for one in segments if one.rule is None)
     return replace(house, segments=names)
 
 

@@ -78,6 +78,8 @@ def store(  # consent needs all
     """
     if not wording.strip():
         raise BasisMissing
+    if not dry_run:
+        record.come_in(session)
     keys = keys or [address_key(key, person.address) for person in people]
     named = sorted({segment for follows in {p.segments for p in people} for segment in follows})
     ids = {each.key: each.id for each in queries.require_segments(session, named, followable=True)}
@@ -120,7 +122,7 @@ def suppress(
     `evidence` says what shows it, without an address.
     """
     for reason in Reason:  # each group in a few statements
-        keys = [key for key, why in reasons.items() if why is reason]
+        keys = sorted(key for key, why in reasons.items() if why is reason)  # all in one order
         if keys:
             actions.suppress_many(session, keys, reason, now=now, evidence=evidence)
 

@@ -56,10 +56,16 @@ def forget(session: Session, subscriber: SubscriberId, acts: Iterable[Act]) -> N
         )
 
 
-def forget_before(session: Session, moment: datetime) -> int:
-    """Delete what was done before a moment, as the events are that it rests on; how many rows."""
+def issues_before(session: Session, moment: datetime) -> tuple[int, ...]:
+    """List the issues with which something was done before a moment."""
+    found = select(EngagementRow.issue_id).where(EngagementRow.at < moment).distinct()
+    return tuple(sorted(session.scalars(found)))
+
+
+def forget_before(session: Session, issue: int, moment: datetime) -> int:
+    """Delete what was done with an issue before a moment, like the events it rests on; how many."""
     done = session.execute(
-        delete(EngagementRow).where(EngagementRow.at < moment),
+        delete(EngagementRow).where(EngagementRow.issue_id == issue, EngagementRow.at < moment),
         execution_options={"preserve_rowcount": True},
     )
     return int(done.rowcount)  # type: ignore[attr-defined]

@@ -41,6 +41,7 @@ RESERVED: Final = frozenset(
 """Keys that would be taken for something else in a rule, a file or a letter."""
 
 _KEY = re.compile(r"[a-z][a-z0-9_]*", re.ASCII)
+_BETWEEN_TAGS = re.compile("[,;\uff0c\uff1b\u3001]")  # Chinese commas and semicolons, too
 _NUMBER = re.compile(r"[+-]?[0-9]{1,15}(?:\.[0-9]{1,10})?", re.ASCII)
 _DROPPED = {"Cc", "Cs", "Co", "Cn", "Zl", "Zp"}
 
@@ -173,7 +174,7 @@ def _choice(field: CustomField, line: str) -> str:
 
 
 def _tags(field: CustomField, line: str) -> list[str]:
-    found = {tag.casefold(): tag for each in re.split(r"[,;]", line) if (tag := each.strip())}
+    found = {tag.casefold(): tag for each in _BETWEEN_TAGS.split(line) if (tag := each.strip())}
     tags = list(found.values())
     if not tags or len(tags) > MAX_TAGS or any(len(tag) > MAX_TAG for tag in tags):
         raise FieldInvalid(f"{field.key}: 1 to {MAX_TAGS} words, {MAX_TAG} characters at most.")

@@ -258,7 +258,7 @@ class ImportRow(Base):
     file_name: Mapped[str] = mapped_column(Text)
     fingerprint: Mapped[str] = mapped_column(Text, index=True)  # of the file and of the plan
     plan: Mapped[dict[str, Any]] = mapped_column(JSON)
-    state: Mapped[str] = mapped_column(Text)  # running, finished, undone
+    state: Mapped[str] = mapped_column(Text)  # intake.run.State
     counts: Mapped[dict[str, Any]] = mapped_column(JSON)  # with how far it is read
     actor: Mapped[str] = mapped_column(Text, default="")
     started_at: Mapped[datetime] = mapped_column(Moment)

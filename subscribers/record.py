@@ -21,6 +21,23 @@ from subscribers.models import (
 )
 from subscribers.subscriber import State, SubscriberId, SubscriberNotFound
 
+_COMING_IN = 4476  # an advisory lock, any number
+
+
+def come_in(session: Session) -> None:
+    """Keep erasures out until the transaction ends: whoever is erased may be coming in here.
+
+    Others come in meanwhile. Call it before anything is locked. SQLite has one writer anyway.
+    """
+    if session.get_bind().dialect.name == "postgresql":
+        session.execute(select(func.pg_advisory_xact_lock_shared(_COMING_IN)))
+
+
+def nobody_comes_in(session: Session) -> None:
+    """Wait until everybody who is coming in is there, and keep others out until the end."""
+    if session.get_bind().dialect.name == "postgresql":
+        session.execute(select(func.pg_advisory_xact_lock(_COMING_IN)))
+
 
 def inserting(session: Session, table: type[Base]) -> postgresql.Insert | sqlite.Insert:
     """Begin an INSERT that may say ON CONFLICT, in the words of the session's database."""

@@ -10,7 +10,9 @@ from mailer.kit.errors import Conflict, Invalid, NotFound
 from subscribers.subscriber import SegmentId
 
 MAX_KEY: Final = 40  # characters
+MAX_DESCRIPTION: Final = 300  # characters
 MAX_SEGMENTS: Final = 16  # of one campaign: a set of them is a mask, and each mask an edition
+_COLOR = re.compile(r"#[0-9a-f]{6}", re.ASCII | re.IGNORECASE)
 _KEY = re.compile(r"[a-z0-9]+(?:-[a-z0-9]+)*", re.ASCII)
 
 
@@ -36,6 +38,10 @@ class SegmentHasNoRule(Conflict):
 
 class SegmentKeyInvalid(Invalid):
     """A segment's key has lower-case letters, digits and single hyphens, at most 40 characters."""
+
+
+class SegmentColorInvalid(Invalid):
+    """A segment's colour is written #rrggbb, like #1a7f37."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,6 +108,13 @@ STARTING = (
     ),
 )
 """The segments an installation starts with."""
+
+
+def parse_color(text: str) -> str:
+    """Read a colour; empty stays empty. Raises SegmentColorInvalid."""
+    if text and not _COLOR.fullmatch(text):
+        raise SegmentColorInvalid
+    return text
 
 
 def parse_key(text: str) -> str:

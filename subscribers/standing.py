@@ -9,6 +9,9 @@ from subscribers.suppression import Suppression
 EXCLUDED = "excluded"
 """In a segment that the campaign leaves out."""
 
+UNFOLLOWED = "unfollowed"
+"""Follows nothing that the letter is for; where a rule found them, nothing at all."""
+
 PAUSED = "paused"
 """Asked for no letters until a day that has not come."""
 
@@ -53,9 +56,12 @@ def explain(
     if suppression is not None:
         since = f"{suppression.at:%Y-%m-%d}"
         sentences.append(f"The address is suppressed since {since}: {suppression.reason}.")
-    if awaits is not None:
-        sentences.append(f"Asked for and not yet confirmed: {', '.join(awaits) or 'no segment'}.")
-    sentences.append(f"Follows {', '.join(follows)}." if follows else "Follows no segment.")
+    held = follows if subscriber.state is State.CONFIRMED else ()
+    new = [key for key in awaits or () if key not in held]
+    if new or (awaits is not None and not held):
+        sentences.append(f"Asked for and not yet confirmed: {', '.join(new) or 'no segment'}.")
+    will = "Will follow" if subscriber.state is State.PENDING else "Follows"
+    sentences.append(f"{will} {', '.join(follows)}." if follows else "Follows no segment.")
     paused = subscriber.is_paused(now)
     if paused:
         sentences.append(f"Asked for no letters until {subscriber.paused_until:%Y-%m-%d}.")

@@ -17,6 +17,10 @@ SubscriberId = NewType("SubscriberId", int)
 SegmentId = NewType("SegmentId", int)
 
 MAX_NAME: Final = 100  # characters
+_LONGEST_NUMBER: Final = 18  # digits: what a database takes for a number
+TRACKING: Final = ("none", "opens", "clicks", "all")
+"""What may be tracked of somebody, in a word, by its bits: 1 opens, 2 clicks."""
+
 _LANGUAGE = re.compile(r"[A-Za-z]{2,3}(?:-[A-Za-z0-9]{2,8}){0,3}", re.ASCII)
 _NO_NAME = re.compile(
     r"[@<>\[\]{}|\\^`~#$%*=_+&]"  # an address, markup of several kinds, merge fields
@@ -166,12 +170,19 @@ class Counts:
     by_state: dict[State, int]  # every state, those without people too
 
 
-def may_move(here: State, there: State) -> bool:
-    """Whether a subscriber may go from one state to another; staying is no move."""
-    return there in MOVES[here]
+def parse_number(who: str) -> SubscriberId | None:
+    """Read a subscriber's number; None for what is no number.
+
+    Raises SubscriberNotFound for one that is too long to be anybody's.
+    """
+    if not (who.isascii() and who.isdecimal()):
+        return None
+    if len(who) > _LONGEST_NUMBER:
+        raise SubscriberNotFound
+    return SubscriberId(int(who))
 
 
-def tidy_name(text: str) -> str:
+def tidy_name(text: str, *, most: int = MAX_NAME) -> str:
     """Make one line of a name: no controls, no text-direction tricks, at most 100 characters."""
     kept = (
         character
@@ -180,7 +191,7 @@ def tidy_name(text: str) -> str:
         else (" " if character.isspace() else "")
         for character in unicodedata.normalize("NFC", text)
     )
-    return " ".join("".join(kept).split())[:MAX_NAME].rstrip()
+    return " ".join("".join(kept).split())[:most].rstrip()
 
 
 def name_to_echo(name: str) -> str:

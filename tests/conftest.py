@@ -10,6 +10,7 @@ import secrets
 import shutil
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
+from functools import partial
 from pathlib import Path
 from typing import Any, NoReturn
 from urllib.parse import urlsplit, urlunsplit
@@ -24,6 +25,7 @@ from sqlalchemy import text
 
 from mailer.kit.database import Base, Database
 from tests import servers
+from tests.emptied import Emptied
 
 ROOT = Path(__file__).parents[1]
 REQUIRED = os.environ.get("REQUIRE_SERVERS") == "1"
@@ -122,13 +124,19 @@ def postgres_url(postgres_server: str) -> Iterator[str]:
         yield url
 
 
+@pytest.fixture(scope="session")
+def _postgres_emptied(postgres_server: str, _postgres_template: str) -> Iterator[Emptied]:
+    """What hands out a database test after test."""
+    with Emptied(partial(_created_database, postgres_server, template=_postgres_template)) as kept:
+        yield kept
+
+
 @pytest.fixture
-def postgres_database(postgres_server: str, _postgres_template: str) -> Iterator[Database]:
+def postgres_database(_postgres_emptied: Emptied) -> Iterator[Database]:
     """A PostgreSQL database with the full schema and no rows."""
-    with _created_database(postgres_server, template=_postgres_template) as url:
-        database = Database(url)
-        yield database
-        database.close()
+    database = Database(_postgres_emptied.url())
+    yield database
+    database.close()
 
 
 @pytest.fixture(params=["sqlite", "postgresql"])

@@ -8,8 +8,9 @@ import typer
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
 from mailer.app import App
-from mailer.cli.terminal import application, emit, err, out, table
+from mailer.cli.terminal import MAX_ID, application, emit, err, out, table
 from subscribers import queries
+from subscribers.fields import FieldNotFound
 from subscribers.outtake import asked as asking
 from subscribers.outtake import audit
 from subscribers.outtake.asked import Asked, ColumnUnknown, Form
@@ -99,7 +100,8 @@ def list_(
 
 @app.command("remove")
 def remove_(
-    number: Annotated[int, typer.Argument(help="The export's number.")], as_json: Json = False
+    number: Annotated[int, typer.Argument(help="The export's number.", min=1, max=MAX_ID)],
+    as_json: Json = False,
 ) -> None:
     """Remove an export's file from the data directory; the audit keeps that it was there."""
     house = application()
@@ -133,8 +135,10 @@ def _field(house: App, text: str) -> tuple[str, str] | None:
     key, equals, value = text.partition("=")
     with house.database.reading() as session:
         known = {each.key for each in queries.custom_fields(session)}
-    if not equals or key.strip() not in known:
-        raise ColumnUnknown(f"--field is a custom field and its value, like {'country=US'!r}.")
+    if not equals:
+        raise ColumnUnknown("--field is a custom field and its value, like country=US.")
+    if key.strip() not in known:
+        raise FieldNotFound(f"There is no field {key.strip()!r}: dibao field list")
     return key.strip(), value.strip()
 
 

@@ -1,8 +1,9 @@
 """`dibao subscriber import`, `imports` and `undo-import`: people from files."""
 
+import os
 import sys
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import asdict, replace
 from pathlib import Path
 from typing import IO, Annotated
@@ -13,8 +14,9 @@ from rich.progress import Progress as Bar
 
 from mailer.app import App
 from mailer.cli.segment import house_with_segments
-from mailer.cli.terminal import emit, err, out, table
+from mailer.cli.terminal import MAX_ID, emit, err, out, table
 from mailer.kit.errors import DibaoError
+from subscribers.fields import FieldValue
 from subscribers.intake import columns, runs, taking, undoing
 from subscribers.intake.merge import Policy
 from subscribers.intake.plan import Plan, Preview, Progress
@@ -80,6 +82,7 @@ def import_(
     )
     house = house_with_segments()
     with _opened(file) as stream:
+        _require_apart(stream, refused)
         if preview:
             seen = taking.preview(house.database, stream, plan)
             emit(_previewed(seen), as_json=as_json, show=lambda: _show_preview(seen))
@@ -116,7 +119,9 @@ def imports(
 
 
 def undo_import(
-    number: Annotated[int, typer.Argument(help="The import's number.", metavar="IMPORT")],
+    number: Annotated[
+        int, typer.Argument(help="The import's number.", metavar="IMPORT", min=1, max=MAX_ID)
+    ],
     as_json: Json = False,
 ) -> None:
     """Take an import back: who came by it goes, who was changed is as before.
@@ -158,10 +163,25 @@ def _opened(file: Path) -> Iterator[IO[bytes]]:
     if str(file) == "-":
         yield sys.stdin.buffer
     elif file.is_file():
-        with file.open("rb") as stream:
+        try:
+            stream = file.open("rb")
+        except OSError as kept:
+            said = f"{file} cannot be read: {kept.strerror}"
+            raise typer.BadParameter(said, param_hint="FILE") from kept
+        with stream:
             yield stream
     else:
         raise typer.BadParameter(f"there is no file {file}", param_hint="FILE")
+
+
+def _require_apart(stream: IO[bytes], refused: Path | None) -> None:
+    """Refuse to write refused rows over the very file they come from, under any name."""
+    same = False
+    with suppress(OSError):  # there is none yet, or what is read is no file of the system's
+        same = refused is not None and os.path.samestat(os.fstat(stream.fileno()), refused.stat())
+    if same:
+        said = f"{refused} is the file that is read; name another"
+        raise typer.BadParameter(said, param_hint="--refused")
 
 
 def _run(house: App, stream: IO[bytes], plan: Plan, refused: RefusedRows) -> Progress:
@@ -177,7 +197,8 @@ def _run(house: App, stream: IO[bytes], plan: Plan, refused: RefusedRows) -> Pro
             ):
                 if not progress.part:
                     _begin(progress)
-                refused.write(progress.headings, progress.refusals)
+                if not progress.already:  # what the run before refused is worth keeping
+                    refused.write(progress.headings, progress.refusals)
                 shown += progress.refusals[: max(0, SHOWN - len(shown))]
                 words = f"{progress.counts.rows:,} rows"
                 bar.update(task, completed=progress.part, description=words)
@@ -237,6 +258,12 @@ def _show(total: Progress, plan: Plan) -> None:
         out.print("Dry run: nothing was stored.")
 
 
+def _plain(value: FieldValue) -> str:
+    if isinstance(value, list):
+        return ", ".join(value)
+    return f"{value:.15g}" if isinstance(value, float) else value
+
+
 def _show_refusals(refusals: Sequence[Refusal]) -> None:
     for refusal in refusals:
         out.print(f"line {refusal.line}: {refusal.reason}", markup=False)
@@ -268,7 +295,7 @@ def _show_preview(seen: Preview) -> None:
         (
             *(one.person.address, one.person.name, ", ".join(one.person.segments)),
             one.person.language,
-            "; ".join(f"{key}: {value}" for key, value in one.person.fields.items()),
+            "; ".join(f"{key}: {_plain(value)}" for key, value in one.person.fields.items()),
         )
         for one in seen.people
     ]

@@ -14,7 +14,7 @@ from mailer.privacy import dossier, erasing
 from mailer.privacy.dossier import Dossier
 from mailer.privacy.erasing import Erased, House
 from subscribers.outtake import audit
-from subscribers.outtake.export import Wanted, audited
+from subscribers.outtake.export import PlaceInvalid, Wanted, audited
 from subscribers.outtake.neutral import neutral
 
 app = typer.Typer(help="What is held on one person, and its removal.", no_args_is_help=True)
@@ -133,8 +133,11 @@ def _to_file(house: App, found: Dossier, output: Path) -> None:
 
 def _to_folder(house: App, found: Dossier, folder: Path) -> None:
     """One CSV a table that has rows, and the summary."""
+    try:
+        folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+    except OSError as refused:
+        raise PlaceInvalid(f"{folder} is no folder to write to: {refused.strerror}") from refused
     _note(house, found, "csv")
-    folder.mkdir(mode=0o700, parents=True, exist_ok=True)
     summary = "".join(f"{line}\n" for line in dossier.summary(found))
     (folder / "summary.txt").write_text(summary, encoding="utf-8")
     lists: dict[str, Any] = {

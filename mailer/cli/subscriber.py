@@ -9,14 +9,15 @@ import typer
 from mailer.app import App
 from mailer.cli import importing
 from mailer.cli.segment import house_with_segments
-from mailer.cli.terminal import emit, out, table
+from mailer.cli.terminal import MAX_ID, emit, out, table
 from mailer.kit.errors import Conflict
 from subscribers import actions, bulk, queries, search
 from subscribers.address import EmailAddress
 from subscribers.consent import Consent, Origin
-from subscribers.fields import parse_all, written
+from subscribers.fields import FieldNotFound, parse_all, written
 from subscribers.intake.merge import REASONS, Policy
 from subscribers.subscriber import (
+    TRACKING,
     NewPerson,
     State,
     parse_frequency,
@@ -34,7 +35,6 @@ Address = Annotated[str, typer.Argument(help="An e-mail address, subscribed or n
 Segments = Annotated[list[str] | None, typer.Option("--segment", help="A key; repeat it.")]
 Basis = Annotated[str, typer.Option(help="Where and to which words they agreed; is kept.")]
 
-TRACKING = ("none", "opens", "clicks", "all")  # bits: 1 opens, 2 clicks
 ACTOR = "command line"
 
 
@@ -93,7 +93,7 @@ def list_(
     field: Annotated[
         str | None, typer.Option(help="Only those with this value of a custom field: city=Paris.")
     ] = None,
-    after: Annotated[int, typer.Option(help="Begin after this number.")] = 0,
+    after: Annotated[int, typer.Option(min=0, max=MAX_ID, help="Begin after this number.")] = 0,
     limit: Annotated[int, typer.Option(min=1, max=10_000, help="At most so many.")] = 50,
     as_json: Json = False,
 ) -> None:
@@ -102,17 +102,20 @@ def list_(
     with house.database.reading() as session:
         if segment is not None:
             queries.require_segments(session, [segment])
+        schema = queries.custom_fields(session)
+        wanted = _pair(field) if field else None
+        if wanted and wanted[0] not in {each.key for each in schema}:
+            raise FieldNotFound(f"There is no field {wanted[0]!r}: dibao field list")
         found = search.page(
             session,
             now=house.now(),
             part=part,
             state=state,
             segment=segment,
-            field=_pair(field) if field else None,
+            field=wanted,
             after=after,
             limit=limit,
         )
-        schema = queries.custom_fields(session)
         total = queries.counts(session).total
 
     def show() -> None:

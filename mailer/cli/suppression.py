@@ -12,7 +12,7 @@ from typing import Annotated, BinaryIO
 import typer
 
 from mailer.app import App
-from mailer.cli.terminal import application, emit, out, table
+from mailer.cli.terminal import MAX_ID, application, emit, out, table
 from subscribers import actions, queries, suppression_list
 from subscribers.address import AddressInvalid, EmailAddress, address_key
 from subscribers.suppression import Reason, Scope
@@ -103,7 +103,7 @@ def import_(
 def list_(
     reason: Annotated[Reason | None, typer.Option(help="Only for this reason.")] = None,
     lifted: Annotated[bool, typer.Option("--lifted", help="Lifted ones too.")] = False,
-    after: Annotated[int, typer.Option(help="Begin after this number.")] = 0,
+    after: Annotated[int, typer.Option(min=0, max=MAX_ID, help="Begin after this number.")] = 0,
     limit: Annotated[int, typer.Option(min=1, max=10_000, help="At most so many.")] = 50,
     as_json: Json = False,
 ) -> None:

@@ -5,6 +5,7 @@ latency and nothing else, so tasks carry ids only, no ETA, no result backend.
 """
 
 import contextlib
+import os
 import threading
 import time
 from collections.abc import Callable, Mapping
@@ -15,11 +16,13 @@ from celery import Celery, bootsteps
 from celery.signals import celeryd_init, worker_process_shutdown, worker_shutdown
 from celery.worker import WorkController
 from kombu import Exchange, Queue
-from kombu.exceptions import OperationalError
+from kombu.exceptions import LimitExceeded, OperationalError
+from kombu.pools import ProducerPool
 
 from mailer.kit.errors import Unavailable
 
 QUEUES = ("transactional", "bulk", "import", "events", "maintenance")
+_KNOCKING = 40  # threads of a process that may knock at once
 _KNOCK_TIMEOUT = 2  # seconds; a request never waits longer for a broker that is away
 
 
@@ -56,8 +59,9 @@ def build(url: str, jobs: Mapping[str, tuple[str, Callable[..., object]]]) -> Ce
 def knock(app: Celery, job: str, **ids: int) -> bool:
     """Ask any worker to look now; False where the broker is away (the sweep will find the work)."""
     try:
-        app.send_task(job, kwargs=ids, retry=False, ignore_result=True)
-    except (OperationalError, OSError, TimeoutError):
+        with _producer(app) as producer:
+            app.send_task(job, kwargs=ids, retry=False, ignore_result=True, producer=producer)
+    except (OperationalError, LimitExceeded, OSError, TimeoutError):
         return False
     return True
 
@@ -90,6 +94,22 @@ def on_worker_shutdown(act: Callable[[], object]) -> None:
     """Call `act` when a worker, main process or child, ends in order."""
     worker_shutdown.connect(lambda **_: act(), weak=False)
     worker_process_shutdown.connect(lambda **_: act(), weak=False)
+
+
+def _producer(app: Celery) -> Any:
+    """What writes knocks, from a pool of this process.
+
+    Workers may listen to Redis for half a minute without a word; a page waits for it two seconds,
+    also where it is there and does not answer.
+    """
+    pools = vars(app).setdefault("dibao_knocking", {})
+    pool = pools.get(os.getpid())  # a forked child makes its own
+    if pool is None:
+        redis = str(app.conf.broker_url).startswith("redis")
+        options = {"socket_timeout": _KNOCK_TIMEOUT} if redis else {}
+        connection = app.connection_for_write(transport_options=options)
+        pool = pools[os.getpid()] = ProducerPool(connection.Pool(_KNOCKING), limit=_KNOCKING)
+    return pool.acquire(block=True, timeout=_KNOCK_TIMEOUT)
 
 
 class EmbeddedWorker:

@@ -3,11 +3,13 @@
 Synchronous everywhere. One unit of work is one `Database.transaction()`; nobody commits inside.
 """
 
+import sqlite3
+import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
+from typing import Any, Final, TypeVar
 
 import psycopg
 from alembic import command
@@ -34,9 +36,19 @@ from sqlalchemy.types import TypeEngine
 from mailer.kit.errors import Misconfigured, Unavailable
 
 MIGRATIONS = Path(__file__).parents[1] / "migrations"
+T = TypeVar("T")
+TRIES: Final = 5
+"""How often a unit of work is begun that others cross."""
+
+_PATIENCE = 30  # seconds until somebody who wants to write to SQLite gives up
+_LOOK = 0.004  # seconds between two looks whether SQLite can be written to
 _READING = "dibao_reading"
 # How a database says that trying again can help, or that the fault is its host's.
 _AWAY = ("connection", "is locked", "unable to open", "is full", "disk i/o", "readonly database")
+
+
+class Crossed(Unavailable):
+    """Two waited for each other in the database, and this one was rolled back. Try again."""
 
 
 class Base(DeclarativeBase):
@@ -105,6 +117,17 @@ class Database:
             session.begin(),
         ):
             yield session
+
+    def settled(self, work: Callable[[Session], T]) -> T:
+        """Do one unit of work; begin it again, from nothing, where another one crossed it.
+
+        For what touches many people at once: PostgreSQL ends one of two that wait for each other.
+        """
+        for _ in range(TRIES - 1):
+            with suppress(Crossed), self.transaction() as session:
+                return work(session)
+        with self.transaction() as session:
+            return work(session)
 
     @contextmanager
     def reading(self) -> Iterator[Session]:
@@ -212,6 +235,8 @@ def copy_rows(
                 copy.write_row(row)
     except psycopg.errors.IntegrityError as broken:
         raise IntegrityError(statement, None, broken) from broken
+    except psycopg.errors.DeadlockDetected as crossed:
+        raise Crossed from crossed
     except (psycopg.OperationalError, psycopg.InterfaceError) as away:
         raise Unavailable(f"The database does not answer: {away}") from away
 
@@ -252,7 +277,7 @@ def _engine(url: str, pool_size: int) -> Engine:
         if parsed.database and parsed.database != ":memory:":
             _make(Path(parsed.database).parent)
         engine = create_engine(
-            parsed, connect_args={"timeout": 30}, pool_size=pool_size, hide_parameters=True
+            parsed, connect_args={"timeout": _PATIENCE}, pool_size=pool_size, hide_parameters=True
         )
         event.listen(engine, "connect", _prepare_sqlite)
         event.listen(engine, "begin", _begin_sqlite)
@@ -284,15 +309,44 @@ def _make(folder: Path) -> None:
 def _prepare_sqlite(connection: Any, _: object) -> None:
     connection.isolation_level = None  # we say BEGIN ourselves: the driver's own comes too late
     for pragma in (
-        *("journal_mode=WAL", "synchronous=FULL", "foreign_keys=ON", "busy_timeout=30000"),
+        *("journal_mode=WAL", "synchronous=FULL", "foreign_keys=ON"),
+        f"busy_timeout={_PATIENCE * 1000}",
         "secure_delete=ON",  # what is deleted is written over: erased people are in no free page
     ):
         connection.execute(f"PRAGMA {pragma}")
 
 
 def _begin_sqlite(connection: Any) -> None:
-    reading = connection.get_execution_options().get(_READING)
-    connection.exec_driver_sql("BEGIN" if reading else "BEGIN IMMEDIATE")
+    if connection.get_execution_options().get(_READING):
+        connection.exec_driver_sql("BEGIN")
+        return
+    driver = connection.connection.driver_connection
+    (patience,) = driver.execute("PRAGMA busy_timeout").fetchone()  # milliseconds
+    driver.execute("PRAGMA busy_timeout=0")
+    try:
+        if not _has_begun(driver, patience / 1000):
+            connection.exec_driver_sql("BEGIN IMMEDIATE")  # fails, in SQLAlchemy's words
+    finally:
+        driver.execute(f"PRAGMA busy_timeout={patience}")
+
+
+def _has_begun(driver: Any, patience: float) -> bool:
+    """Begin to write as soon as nobody else does; False where that takes too long.
+
+    SQLite itself looks ten times a second, and misses the moment between two batches of an import
+    for seconds, while somebody waits for a page.
+    """
+    until = time.monotonic() + patience
+    while True:
+        try:
+            driver.execute("BEGIN IMMEDIATE")
+        except sqlite3.OperationalError as refused:
+            busy = refused.sqlite_errorcode & 0xFF == sqlite3.SQLITE_BUSY
+            if not busy or time.monotonic() > until:
+                return False
+            time.sleep(_LOOK)
+        else:
+            return True
 
 
 @contextmanager
@@ -300,6 +354,8 @@ def _translated() -> Iterator[None]:
     try:
         yield
     except DBAPIError as error:
+        if isinstance(error.orig, psycopg.errors.DeadlockDetected):
+            raise Crossed from error
         said = str(error.orig).lower()
         if error.connection_invalidated or any(words in said for words in _AWAY):
             raise Unavailable(f"The database does not answer: {error.orig}") from error

@@ -266,9 +266,11 @@ class Settings(BaseModel):
     def _networks(cls, value: str) -> str:
         for each in value.split():
             try:
-                ipaddress.ip_network(each, strict=False)
+                network = ipaddress.ip_network(each, strict=False)
             except ValueError as wrong:
                 raise ValueError(f"{each[:80]!r} is no address and no network") from wrong
+            if network.prefixlen == 0:
+                raise ValueError(f"{each!r} lets anybody say where they come from; name your own")
         return value
 
     @property

@@ -1,4 +1,4 @@
-"""The verbs: wish, take, ask, confirm, lease, settle, release, forget.
+"""The verbs: wish, take, ask, confirm, lease, settle, skip, release; `privacy` forgets.
 
 A wish is stored by the page and taken by a worker, so that the page does the same for every
 address. Counting is by guarded UPDATE of one row per mailbox: two workers cannot both find room.
@@ -6,7 +6,7 @@ address. Counting is by guarded UPDATE of one row per mailbox: two workers canno
 
 from datetime import datetime, timedelta
 
-from sqlalchemy import ColumnElement, delete, exists, or_, select, update
+from sqlalchemy import ColumnElement, exists, or_, select, update
 from sqlalchemy.orm import Session
 
 from mailer.delivery.relay import Ending, Reply
@@ -31,7 +31,7 @@ from mailer.notices.notice import (
 from subscribers import actions as subscribers
 from subscribers import queries as subscriber_queries
 from subscribers.address import Canon, EmailAddress, address_key
-from subscribers.record import inserting
+from subscribers.record import come_in, inserting, lock
 from subscribers.subscriber import State, SubscriberId
 
 _BOUNDS = Bounds()
@@ -59,6 +59,7 @@ def wish(session: Session, wished: Wish, *, key: bytes | Canon, keyring: Keyring
 
 def take(session: Session, *, key: bytes | Canon, now: datetime, bounds: Bounds = _BOUNDS) -> Taken:
     """Take one wish: note the request, queue the letter it calls for."""
+    come_in(session)
     row = session.scalar(
         select(WishRow).order_by(WishRow.id).limit(1).with_for_update(skip_locked=True)
     )
@@ -112,8 +113,10 @@ def confirm(
     """
     if queries.confirmation(session, number, subscriber, now=now, life=life) is None:
         return False
+    lock(session, subscriber)  # before their notices, as an erasure does
     row = queries.open_confirmation(session, number, subscriber, now=now, life=life)
-    assert row is not None
+    if row is None:  # pressed twice
+        return False
     used = update(NoticeRow).where(
         NoticeRow.subscriber_id == subscriber, NoticeRow.answered_at.is_(None)
     )
@@ -203,6 +206,11 @@ def skip(session: Session, leased: Leased, *, now: datetime) -> None:
     _end(session, leased, Outcome.SKIPPED, now, {"leased_until": None})
 
 
+def give_up(session: Session, leased: Leased, *, now: datetime) -> None:
+    """Note that a notice cannot be written: trying again would end the same way."""
+    _end(session, leased, Outcome.UNWRITABLE, now, {"leased_until": None})
+
+
 def release(session: Session, leased: Leased, *, not_before: datetime) -> None:
     """Give back a notice that was not handed over; that was no try."""
     values: dict[str, object] = {
@@ -211,18 +219,6 @@ def release(session: Session, leased: Leased, *, not_before: datetime) -> None:
         "not_before": not_before,
     }
     _write(session, leased, values)
-
-
-def forget(session: Session, subscriber: SubscriberId, address_key: str) -> None:
-    """Remove what is kept of somebody here; the count of letters to their mailbox stays, hashed."""
-    session.execute(delete(NoticeRow).where(NoticeRow.subscriber_id == subscriber))
-    session.execute(delete(WishRow).where(WishRow.address_key == address_key))
-
-
-def clear(session: Session, *, before: datetime) -> int:
-    """Remove notices settled before a moment; how many. The counts stay."""
-    old = delete(NoticeRow).where(NoticeRow.outcome != "", NoticeRow.sent_at < before)
-    return len(session.scalars(old.returning(NoticeRow.id)).all())
 
 
 def _note(

@@ -39,6 +39,7 @@ class Outcome(StrEnum):
     EXPIRED = "expired"  # deferred until it was of no use
     UNCERTAIN = "uncertain"  # offered twice at most, and nobody can know
     SKIPPED = "skipped"  # no longer called for when its turn came
+    UNWRITABLE = "unwritable"  # a bug of ours: the log says where
 
 
 class Taken(StrEnum):
@@ -130,9 +131,9 @@ def called_for(
 ) -> Kind | None:
     """Which letter answers a wish of somebody who stands `here`; None for none.
 
-    Nobody hears from us who complained, or whom somebody
-    here decided not to write to; a bounce, an opt-out of old and an erasure their owner may end by
-    confirming, and what only campaigns are held back by holds no notice back.
+    Nobody hears from us who complained, or whom somebody here decided not to write to; a bounce, an
+    opt-out of old and an erasure their owner may end by confirming, and what only campaigns are
+    held back by holds no notice back.
     """
     if suppression is not None:
         if suppression.reason in LIFTED_BY_CONFIRMING:

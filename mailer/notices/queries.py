@@ -8,25 +8,11 @@ from sqlalchemy.orm import Session
 
 from mailer.kit.database import database_now
 from mailer.notices.models import NoticeRow, WishRow
-from mailer.notices.notice import IN_A_TOKEN, Confirmation, Kind, Leased, NoticeId, called_for
+from mailer.notices.notice import IN_A_TOKEN, Confirmation, Kind, Leased, called_for
 from subscribers import queries as subscribers
 from subscribers.address import masked
 from subscribers.segment import Segment
 from subscribers.subscriber import State, Subscriber, SubscriberId, SubscriberNotFound
-
-
-@dataclass(frozen=True, slots=True)
-class Sent:
-    """One notice as it stands."""
-
-    id: NoticeId
-    kind: Kind
-    subscriber: SubscriberId
-    created_at: datetime
-    attempt: int
-    outcome: str  # notice.Outcome, or "" while it is open
-    sent_at: datetime | None
-    answered_at: datetime | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,26 +28,6 @@ def due(session: Session, now: datetime) -> bool:
     free = or_(NoticeRow.leased_until.is_(None), NoticeRow.leased_until < database_now(session))
     waiting = exists().where(NoticeRow.outcome == "", NoticeRow.not_before <= now, free)
     return bool(session.scalar(select(or_(exists().where(WishRow.id > 0), waiting))))
-
-
-def of(session: Session, subscriber: SubscriberId) -> tuple[Sent, ...]:
-    """List somebody's notices, oldest first."""
-    rows = session.scalars(
-        select(NoticeRow).where(NoticeRow.subscriber_id == subscriber).order_by(NoticeRow.id)
-    )
-    return tuple(
-        Sent(
-            NoticeId(row.id),
-            Kind(row.kind),
-            SubscriberId(row.subscriber_id),
-            row.created_at,
-            row.attempt,
-            row.outcome,
-            row.sent_at,
-            row.answered_at,
-        )
-        for row in rows
-    )
 
 
 def addressed(session: Session, leased: Leased) -> Addressed | None:

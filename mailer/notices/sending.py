@@ -158,6 +158,8 @@ class Sender:
                 message = self._letters.write(leased, addressed, now=now)
             except Exception:  # noqa: BLE001  # a bug in one letter must not hold the others up
                 _log.exception("bug while writing a notice", notice=leased.id)
+                with self._database.transaction() as session:
+                    actions.give_up(session, leased, now=now)
                 continue
             yield message
 

@@ -6,16 +6,18 @@ from dataclasses import dataclass
 from datetime import datetime
 
 from sqlalchemy import Delete, Update, and_, delete, insert, or_, update
-from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.orm import Session
 
 from mailer.kit.database import Base
 from mailer.privacy import queries
+from mailer.privacy.erasures import Added
 from mailer.privacy.held import HELD, By, Fate, Held
 from mailer.privacy.models import ErasureMarkRow
 from mailer.privacy.queries import Subject
 from subscribers import actions as subscribers
+from subscribers import record
 from subscribers.consent import Act
+from subscribers.outtake import audit
 from subscribers.subscriber import State
 from subscribers.suppression import Reason
 
@@ -30,6 +32,35 @@ class Rows:
     table: str
     fate: Fate
     rows: int
+
+
+def erase_now(  # what is noted of an erasure
+    session: Session,
+    about: Subject,
+    *,
+    now: datetime,
+    reason: str,
+    source: str,
+    actor: str,
+    words: Sequence[str],
+    added: Added | None,
+) -> tuple[Subject, tuple[Rows, ...]]:
+    """Erase whoever it is by now; return who that was, and what went where.
+
+    Since they were looked up they may have come, or have changed their address. Takes `words` out
+    of the audit, ends exports that are under way, and goes on with the mark in the log.
+    """
+    record.nobody_comes_in(session)
+    if about.subscriber is None:
+        about = queries.by_key(session, about.keys[0])
+    else:
+        about = queries.by_number(session, about.subscriber)
+    rows = erase(session, about, now=now, reason=reason, source=source, actor=actor)
+    audit.strike(session, [word for word in (*words, about.address, about.name) if word])
+    audit.overtake(session, now)
+    if added is not None and queries.marked(session, added.file) == added.before:
+        mark(session, added.file, added.after)
+    return about, rows
 
 
 def erase(
@@ -78,8 +109,7 @@ def drop_unconfirmed(session: Session, people: Sequence[int], now: datetime) -> 
 
 def mark(session: Session, file: str, octets: int) -> None:
     """Note how much of a log of erasures this database has been through."""
-    insert_or = sqlite.insert if session.get_bind().dialect.name == "sqlite" else postgresql.insert
-    new = insert_or(ErasureMarkRow).values(file=file, octets=octets)
+    new = record.inserting(session, ErasureMarkRow).values(file=file, octets=octets)
     moved = new.on_conflict_do_update(index_elements=["file"], set_={"octets": octets})
     session.execute(moved)
 

@@ -85,16 +85,20 @@ def erase(
     """
     with house.database.reading() as session:
         about = queries.subject(session, who, house.key)
+        logged = about.erased and queries.is_forgotten(session, about.keys[0])
     given = EmailAddress.parse(who).address if "@" in who else ""
     addresses = tuple(dict.fromkeys(filter(None, (about.address, given))))
     _no_names(reason, (*addresses, about.name))
     # what is erased already stands in the log; once more would erase them after they came back
-    added = None if about.erased else Log(house.data_dir).add(about.keys, now)
+    added = None if logged else Log(house.data_dir).add(about.keys, now)
     whence = Whence(now, reason.strip(), source, actor)
     done = _erase(house, about, addresses, whence, added)
     if not scrub(house.database, TOUCHED):
         again = "the database's log, while somebody reads an older state of it: do this once more"
         done = replace(done, left=(*done.left, again))
+    if about.erased and not given:  # the number of somebody whose address is gone already
+        unsought = "files, if the first time was interrupted: do this once more with the address"
+        done = replace(done, left=(*done.left, unsought))
     return done
 
 
@@ -139,25 +143,28 @@ def _erase(
     added: Added | None = None,
 ) -> Erased:
     """Everything but the log before it and the scrubbing after it."""
-    people = [] if about.subscriber is None else [about.subscriber]
-    with house.database.reading() as session:
-        kept = audit.kept(session)
-    held: dict[int, audit.Export] = {}
-    for address in addresses:
-        found = files.exports_with(house.data_dir, kept, address, about.moved_at)
-        held |= {export.id: export for export in found}
-    with house.database.transaction() as session:
-        rows = actions.erase(
+    about, rows = house.database.settled(
+        lambda session: actions.erase_now(
             session,
             about,
             now=whence.now,
             reason=whence.reason,
             source=whence.source,
             actor=whence.actor,
+            words=addresses,
+            added=added,
         )
-        audit.strike(session, (*addresses, about.name))
-        if added is not None and queries.marked(session, added.file) == added.before:
-            actions.mark(session, added.file, added.after)
+    )
+    people = [] if about.subscriber is None else [about.subscriber]
+    addresses = tuple(dict.fromkeys(filter(None, (*addresses, about.address))))
+    with house.database.reading() as session:
+        kept = audit.kept(
+            session
+        )  # after it: an export under way does not come to its end any more
+    held: dict[int, audit.Export] = {}
+    for address in addresses:
+        found = files.exports_with(house.data_dir, kept, address, about.moved_at)
+        held |= {export.id: export for export in found}
     for export in held.values():
         remove(house.database, house.data_dir, export, whence.now)
     letters = files.forget_letters(house.data_dir, house.key, about.keys)

@@ -10,6 +10,8 @@ from enum import StrEnum
 from types import MappingProxyType
 from typing import Any, Final
 
+from subscribers.actions.erasure import GONE
+
 
 class By(StrEnum):
     """How a person's rows are found."""
@@ -52,11 +54,7 @@ class Held:
 
 
 _NOBODY: Final[Mapping[str, Any]] = MappingProxyType(
-    {
-        **dict.fromkeys(("domain", "name", "language", "timezone", "source", "frequency"), ""),
-        **dict.fromkeys(("address", "paused_until", "mailed_at", "mailed_issue"), None),
-        "fields": {},
-    }
+    {name: value for name, value in GONE.items() if name != "state"}  # that is a move of its own
 )
 _COUNTED = "it names nobody: a number, so that the counts of a campaign still add up"
 

@@ -19,7 +19,7 @@ from mailer.privacy.models import ErasureMarkRow
 from subscribers import queries as subscribers
 from subscribers.address import EmailAddress, address_key
 from subscribers.consent import Act
-from subscribers.subscriber import State, SubscriberId, SubscriberNotFound
+from subscribers.subscriber import State, SubscriberId, SubscriberNotFound, parse_number
 from subscribers.suppression import Reason
 
 
@@ -42,9 +42,9 @@ def subject(session: Session, who: str, key: Any) -> Subject:
     `key` is what addresses are hashed with. Raises AddressInvalid, and SubscriberNotFound for a
     number that is nobody's.
     """
-    if who.isascii() and who.isdecimal():
-        number = subscribers.subscriber(session, SubscriberId(int(who))).id
-        return by_number(session, number)
+    number = parse_number(who)
+    if number is not None:
+        return by_number(session, subscribers.subscriber(session, number).id)
     return by_key(session, address_key(key, EmailAddress.parse(who)))
 
 
@@ -92,6 +92,12 @@ def by_number(session: Session, subscriber: SubscriberId, asked: str = "") -> Su
         formerly=bool(asked),
         moved_at=max((each.until for each in had), default=None),
     )
+
+
+def is_forgotten(session: Session, hashed: str) -> bool:
+    """Whether an address is suppressed because of an erasure: an import taken back does not."""
+    found = subscribers.suppression(session, hashed)
+    return found is not None and found.reason is Reason.ERASED
 
 
 def everything(session: Session, about: Subject) -> dict[str, list[dict[str, Any]]]:

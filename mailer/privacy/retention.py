@@ -1,7 +1,7 @@
 """How long what is kept: every class of personal data with its term, and its end.
 
-In steps of some thousand rows, each a transaction of its own: whatever stops a run, the next one
-goes on. Counts stay: a report of last year says what it said.
+In steps of some thousand rows, or of one issue, each a transaction of its own: whatever stops a
+run, the next one goes on. Counts stay: a report of last year says what it said.
 """
 
 from collections.abc import Callable, Iterator, Sequence
@@ -12,7 +12,6 @@ from pathlib import Path
 from typing import Any, Final
 
 from sqlalchemy import ColumnElement, Table, and_, delete, exists, func, or_, select, update
-from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.orm import Session
 
 from mailer.kit.database import Base, Database, try_lock
@@ -23,6 +22,7 @@ from subscribers import engaging
 from subscribers.consent import Act
 from subscribers.outtake import audit
 from subscribers.outtake.export import remove, strays
+from subscribers.record import inserting
 from subscribers.subscriber import State
 
 STEP: Final = 5000  # rows of one transaction
@@ -145,7 +145,7 @@ def _count(session: Session, data_dir: Path, term: Term) -> int:
         expired = audit.kept(session, expired_at=term.before)
         return len(expired) + len(_strays(session, data_dir, term))
     if term.kind is Kind.REPLIES:
-        return sum(_number(session, name, _said(name, term)) for name, _ in _REPLIES)
+        return sum(_number(session, name, _said(name, term)) for name in _REPLIES)
     return _number(session, *_OVER[term.kind](term))
 
 
@@ -173,12 +173,16 @@ def _events(database: Database, _data_dir: Path, term: Term) -> Iterator[int]:
 
 
 def _engagement(database: Database, _data_dir: Path, term: Term) -> Iterator[int]:
-    with database.transaction() as session:
-        gone = engaging.forget_before(session, term.before)
-    yield gone
+    """Issue by issue: the rows of one lie together."""
+    with database.reading() as session:
+        issues = engaging.issues_before(session, term.before)
+    for issue in issues:
+        with database.transaction() as session:
+            gone = engaging.forget_before(session, issue, term.before)
+        yield gone
 
 
-_REPLIES: Final = (("delivery", "reply"), ("attempt", "reply"))
+_REPLIES: Final = ("delivery", "attempt")  # tables with a text of a reply
 
 
 def _replies(database: Database, _data_dir: Path, term: Term) -> Iterator[int]:
@@ -194,7 +198,7 @@ def _replies(database: Database, _data_dir: Path, term: Term) -> Iterator[int]:
             left = left.where(or_(ended.is_(None), ended >= since - timedelta(days=1)))
         campaigns = session.scalars(left.order_by(campaign.c.id)).all()
     for number in campaigns:
-        for name, _ in _REPLIES:
+        for name in _REPLIES:
             yield from _emptied(database, _table(name), number, _said(name, term))
 
 
@@ -224,10 +228,14 @@ def _unconfirmed(database: Database, _data_dir: Path, term: Term) -> Iterator[in
     while True:
         with database.transaction() as session:
             found = select(people.c.id).where(over).order_by(people.c.id).limit(PEOPLE)
-            ids = session.scalars(found.with_for_update()).all()
-            if not ids:
+            held = session.scalars(found.with_for_update()).all()
+            if not held:
                 return
-            actions.drop_unconfirmed(session, ids, term.now)
+            # whoever held one of them before may have noted that they asked again
+            still = select(people.c.id).where(over, people.c.id.in_(held)).order_by(people.c.id)
+            ids = session.scalars(still).all()
+            if ids:
+                actions.drop_unconfirmed(session, ids, term.now)
         yield len(ids)
 
 
@@ -331,8 +339,7 @@ def _gone(session: Session, statement: Any) -> int:
 
 def _note(session: Session, kind: str, before: datetime, gone: int, now: datetime) -> None:
     row = {"kind": kind, "before": before, "gone": gone, "at": now}
-    insert = sqlite.insert if session.get_bind().dialect.name == "sqlite" else postgresql.insert
-    new = insert(RetentionRow).values(row)
+    new = inserting(session, RetentionRow).values(row)
     added = row | {"gone": RetentionRow.gone + new.excluded.gone}
     session.execute(new.on_conflict_do_update(index_elements=["kind"], set_=added))
 

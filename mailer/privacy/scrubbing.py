@@ -5,11 +5,14 @@ used again; its search index remembers what it no longer finds. PostgreSQL keeps
 a row until VACUUM. Its write-ahead log, and backups, are beyond a program's reach.
 """
 
+import sqlite3
 from collections.abc import Sequence
 
 from sqlalchemy import text
+from sqlalchemy.exc import DBAPIError
 
 from mailer.kit.database import Database
+from mailer.kit.errors import Unavailable
 
 
 def scrub(database: Database, tables: Sequence[str]) -> bool:
@@ -19,8 +22,14 @@ def scrub(database: Database, tables: Sequence[str]) -> bool:
     is written anew, some seconds for a million people, while others wait to write. Raises
     Unavailable where they have to wait too long.
     """
-    if database.is_sqlite:
-        return _sqlite(database)
+    try:
+        return _sqlite(database) if database.is_sqlite else _postgresql(database, tables)
+    except (sqlite3.OperationalError, DBAPIError) as refused:
+        why = getattr(refused, "orig", refused)
+        raise Unavailable(f"What is left of deleted rows could not be removed: {why}") from refused
+
+
+def _postgresql(database: Database, tables: Sequence[str]) -> bool:
     with database.engine.connect() as connection:
         apart = connection.execution_options(isolation_level="AUTOCOMMIT")
         quote = database.engine.dialect.identifier_preparer.quote

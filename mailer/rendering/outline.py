@@ -43,9 +43,13 @@ class Frame:
 
     @property
     def names(self) -> dict[str, str]:
-        """The segments followed, by key, as readers know them."""
-        known = dict(self.publication.segments)
-        return {key: known.get(key, key) for key in self.followed}
+        """The segments followed, by key, as readers know them.
+
+        Where the publication names its segments, one it does not name is none of the reader's
+        business: a rule gave it to them, and what the rule is called was not meant for them.
+        """
+        known = dict(self.publication.segments or ((key, key) for key in self.followed))
+        return {key: known[key] for key in self.followed if key in known}
 
     def say(self, key: str, **values: object) -> str:
         """A fixed phrase with its values; phrases are the theme's, values are the issue's."""
@@ -326,10 +330,11 @@ def _comments(frame: Frame, ink: Ink, spot: Spot) -> str:
 
 
 def _footer(frame: Frame, ink: Ink) -> Data:
+    names = list(frame.names.values())
     why = frame.say(
-        "why" if frame.followed else "why_all",
+        "why" if names and len(names) == len(frame.followed) else "why_all",
         name=frame.publication.name,
-        segments=_joined(list(frame.names.values()), frame.wording),
+        segments=_joined(names, frame.wording),
     )
     return {
         "why": ink.words(why),

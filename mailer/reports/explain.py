@@ -15,7 +15,7 @@ from mailer.delivery import queries as delivery
 from mailer.delivery.audience import NOTHING
 from subscribers import queries as subscribers
 from subscribers.address import Canon, EmailAddress
-from subscribers.standing import EXCLUDED, TOO_SOON
+from subscribers.standing import EXCLUDED, TOO_SOON, UNFOLLOWED
 
 _TRACKING = ("nothing", "opens", "clicks", "opens and clicks")
 _OUTCOMES = {
@@ -28,6 +28,7 @@ _OUTCOMES = {
     "excluded": "Left out when the audience was frozen.",
 }
 _WHY = {
+    UNFOLLOWED: "Follows nothing any more, so that a rule brings them no letter either.",
     EXCLUDED: "Is in a segment that the campaign leaves out ({}).",
     TOO_SOON: "Had another issue too lately for how often they want letters.",
 }

@@ -26,11 +26,11 @@ from mailer.reports.measures import Classes, Hits, Hour, Line, Mailing, Report
 from mailer.reports.models import RollupRow
 from mailer.tracking.event import Kind, link_key
 from subscribers import queries as subscribers
+from subscribers.subscriber import TRACKING
 
 if TYPE_CHECKING:
     from datetime import datetime
 
-_TRACKING = ("none", "opens", "clicks", "all")
 _OFFERED = frozenset({"accepted", "refused", "uncertain"})  # who has one of these was tried
 _Place = tuple[str, str, str]  # segment, item, link; "" for all of them
 
@@ -65,7 +65,7 @@ def report(session: Session, campaign: CampaignId) -> Report:
         state=found.state.value,
         started_at=found.started_at,
         finished_at=found.finished_at,
-        tracking=_TRACKING[found.tracking],
+        tracking=TRACKING[found.tracking],
         total=total,
         segments=tuple(segments),
         items=tuple(_items(issue, sent, counted)),

@@ -32,6 +32,7 @@ def change_address(  # consent needs all
     or was stopped for goes along (suppression.OF_THE_PERSON). Raises SubscriberNotFound, also for
     somebody erased, and AddressTaken.
     """
+    record.come_in(session)
     if record.lock(session, subscriber) is State.ERASED:
         raise SubscriberNotFound("Their data was erased.")
     person = queries.subscriber(session, subscriber)

@@ -50,6 +50,7 @@ def subscribe(  # noqa: PLR0913  # what is asked, in which words, from where: co
     is noted. `network` is what `consent.network` leaves of where the request came from. Raises
     SegmentNotFound, LanguageInvalid, TimezoneInvalid.
     """
+    record.come_in(session)
     queries.require_segments(session, segments, followable=True)
     row: dict[str, object] = {
         "address": address.address,

@@ -19,8 +19,12 @@ MAX_EXPANDED: Final = 200 * 2**20  # octets, all parts together
 MAX_RATIO: Final = 200  # expanded to compressed; a table of equal rows reaches some 50
 _SMALL: Final = 2**20  # octets: below it a ratio says nothing
 _PIECE: Final = 2**16  # octets
-_SHEETS: Final = "xl/worksheets/"
-_SHARED: Final = "xl/sharedStrings.xml"
+_KINDS: Final = {"xl/workbook.xml": "XLSX", "xl/workbook.bin": "XLSB", "content.xml": "ODS"}
+_SHARED: Final = "xl/sharedstrings.xml"
+_BROKEN: Final = (
+    *(zipfile.BadZipFile, zlib.error, OSError, ValueError, EOFError),
+    NotImplementedError,  # it asks for a version of the format that nobody has
+)
 _NESTED: Final = (".zip", ".xlsx", ".xlsm", ".ods", ".jar", ".gz", ".7z", ".rar")
 
 
@@ -37,16 +41,26 @@ def check(stream: IO[bytes]) -> str:
             for part in parts:
                 for _ in _inflated(stream, part):
                     pass
-            names = {part.filename: part for part in parts}
-            if "xl/workbook.xml" in names:
+            names = {_folded(part): part for part in parts}
+            kinds = [kind for name, kind in _KINDS.items() if name in names]
+            if kinds == ["XLSX"]:
                 _check_xlsx(stream, names)
                 return "XLSX"
-            if "content.xml" in names:
+            if kinds == ["ODS"]:
                 _check_ods(stream, names)
                 return "ODS"
-    except (zipfile.BadZipFile, zlib.error, OSError, ValueError, EOFError) as broken:
+            if kinds:
+                raise FileInvalid(
+                    "The workbook is binary (XLSB), or of two kinds; save it as XLSX."
+                )
+    except _BROKEN as broken:
         raise FileInvalid("The file is a damaged archive.") from broken
     raise FileInvalid("The file is an archive and no workbook; unpack it and import what is in it.")
+
+
+def _folded(part: zipfile.ZipInfo) -> str:
+    """A part's name as readers of workbooks look for it: capital or small, whichever slash."""
+    return part.orig_filename.replace("\\", "/").casefold()
 
 
 def _check_names(parts: list[zipfile.ZipInfo]) -> None:
@@ -65,7 +79,7 @@ def _check_names(parts: list[zipfile.ZipInfo]) -> None:
             raise FileInvalid("The archive has another archive in it.")
         if part.compress_type not in {zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED}:
             raise FileInvalid("The archive is packed in a way no workbook is.")
-    if len({part.filename for part in parts}) < len(parts):
+    if len(set(map(_folded, parts))) < len(parts):
         raise FileInvalid("The archive has two parts of one name.")
 
 
@@ -114,14 +128,25 @@ def _inflated(stream: IO[bytes], part: zipfile.ZipInfo) -> Iterator[bytes]:
 
 
 def _check_xlsx(stream: IO[bytes], names: dict[str, zipfile.ZipInfo]) -> None:
+    """Measure every part as if it were the sheet: any of them can be named as that."""
     strings = Strings()
     if (part := names.get(_SHARED)) is not None:
         strings.read(_inflated(stream, part))
     for name, part in names.items():
-        if name.startswith(_SHEETS) and name.endswith(".xml"):
-            Sheet(strings.lengths).read(_inflated(stream, part))
-        elif name.endswith((".xml", ".rels")) and name != _SHARED:
-            Xml().read(_inflated(stream, part))
+        if name.endswith((".xml", ".rels")):
+            if name != _SHARED:
+                Sheet(strings.lengths).read(_inflated(stream, part))
+        elif _holds(_inflated(stream, part), b"sheetData"):
+            raise FileInvalid("The workbook has a sheet under a name that no sheet has.")
+
+
+def _holds(pieces: Iterator[bytes], word: bytes) -> bool:
+    end = b""
+    for piece in pieces:
+        if word in end + piece:
+            return True
+        end = piece[-len(word) :]
+    return False
 
 
 def _check_ods(stream: IO[bytes], names: dict[str, zipfile.ZipInfo]) -> None:

@@ -25,7 +25,7 @@ class Encoding:
     @property
     def escape(self) -> str:
         """What to do about octets that stand for nothing: never lose the place in the file."""
-        return "replace" if self.codec.startswith("utf-16") else "surrogateescape"
+        return "replace" if self.codec.startswith(("utf-16", "utf-32")) else "surrogateescape"
 
 
 def find(beginning: bytes, asked: str = "") -> Encoding:
@@ -36,7 +36,7 @@ def find(beginning: bytes, asked: str = "") -> Encoding:
     byte order mark.
     """
     if asked:
-        return _asked(beginning, asked)
+        return _readable(_asked(beginning, asked), beginning)
     for mark, codec, words in _MARKS:
         if beginning.startswith(mark):
             return Encoding(codec, words)
@@ -67,6 +67,17 @@ def _asked(beginning: bytes, asked: str) -> Encoding:
     ):
         return Encoding("utf-16", asked)
     return Encoding(codec.name, asked)
+
+
+def _readable(found: Encoding, beginning: bytes) -> Encoding:
+    """Raise FileInvalid for a codec that cannot read on behind octets that stand for nothing."""
+    try:
+        codecs.getincrementaldecoder(found.codec)(found.escape).decode(beginning)
+    except (LookupError, UnicodeError):
+        raise FileInvalid(
+            f"The file cannot be read as {found.words[:40]}: leave --encoding out, or name another."
+        ) from None
+    return found
 
 
 def _fits(line: bytes) -> bool:

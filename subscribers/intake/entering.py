@@ -35,15 +35,10 @@ class Entering:
 
     def store(self, batch: Batch, so_far: Progress) -> Progress:
         """Store a batch in one transaction; return the sums with it."""
-        dry = self._plan.dry_run
-        with self._database.reading() if dry else self._database.transaction() as session:
-            outcomes = self._decided(session, batch, dry_run=dry)
-            counts = batch.summed(so_far.counts, outcomes)
-            if self._run:
-                if batch.opted_out:
-                    bulk.suppress(session, batch.opted_out, now=self._now, evidence=self._source)
-                runs.note(session, self._run.id, so_far.counts, counts, now=self._now)
-        return replace(so_far, counts=counts, refusals=batch.refused(outcomes))
+        if self._plan.dry_run:
+            with self._database.reading() as session:
+                return self._entered(session, batch, so_far)
+        return self._database.settled(lambda session: self._entered(session, batch, so_far))
 
     def refused_before(self, batch: Batch) -> tuple[Refusal, ...]:
         """Refuse again what an earlier start of this import refused, for the file of refusals."""
@@ -52,6 +47,15 @@ class Entering:
             ours = runs.dealt_with(session, self._run.id, [key for _, key, _ in batch.people])
             rest = replace(batch, people=[each for each in batch.people if each[1] not in ours])
             return rest.refused(self._decided(session, rest, dry_run=True))
+
+    def _entered(self, session: Session, batch: Batch, so_far: Progress) -> Progress:
+        outcomes = self._decided(session, batch, dry_run=self._plan.dry_run)
+        counts = batch.summed(so_far.counts, outcomes)
+        if self._run:
+            if batch.opted_out:
+                bulk.suppress(session, batch.opted_out, now=self._now, evidence=self._source)
+            runs.note(session, self._run.id, so_far.counts, counts, now=self._now)
+        return replace(so_far, counts=counts, refusals=batch.refused(outcomes))
 
     def finish(self) -> None:
         """Note that the file is read to its end."""

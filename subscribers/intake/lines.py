@@ -2,6 +2,7 @@
 
 import io
 from collections.abc import Iterator
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import IO, Final
 
@@ -40,7 +41,8 @@ def numbered(stream: IO[bytes], encoding: Encoding) -> Iterator[Line]:
             else:
                 yield Line(number, line)
     finally:
-        text.detach()
+        with suppress(ValueError):  # closed already, where somebody stopped half way
+            text.detach()
 
 
 def _skip(text: io.TextIOWrapper) -> None:

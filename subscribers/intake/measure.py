@@ -11,8 +11,10 @@ from xml.parsers import expat
 from subscribers.intake.row import FileInvalid
 
 MAX_ROWS: Final = 1_048_576  # what spreadsheet programs allow
-MAX_CELLS: Final = 1_000_000  # of the rectangle around a sheet's cells: 200,000 rows of five
+MAX_CELLS: Final = 1_000_000  # of the rectangle from A1 to the last cell: 200,000 rows of five
 MAX_TEXT: Final = 30 * 2**20  # octets of UTF-8 in all cells together
+MAX_TAG: Final = 2**20  # octets: expat reads an unfinished one again from its beginning
+MAX_TAGS: Final = 5_000_000  # of one part: a full sheet has half as many
 ADVICE: Final = "; save it as CSV, which is read at any length"
 
 
@@ -24,15 +26,25 @@ class Xml:
         self._parser.StartDoctypeDeclHandler = self._declared
         self._parser.EntityDeclHandler = self._declared
         self._parser.buffer_text = True
+        self._tags = 0
 
     def read(self, pieces: Iterator[bytes]) -> None:
         """Read it to its end. Raises FileInvalid."""
         try:
+            fed = 0
             for piece in pieces:
+                fed += len(piece)
                 self._parser.Parse(piece, False)  # noqa: FBT003  # expat's own signature
+                if fed - self._parser.CurrentByteIndex > MAX_TAG:
+                    raise FileInvalid("The workbook is damaged: a tag in it does not end.")
             self._parser.Parse(b"", True)  # noqa: FBT003
-        except expat.ExpatError as broken:
+        except (expat.ExpatError, LookupError) as broken:  # LookupError: an encoding of no name
             raise FileInvalid("The workbook is damaged: a part of it is no XML.") from broken
+
+    def _count(self) -> None:
+        self._tags += 1
+        if self._tags > MAX_TAGS:
+            raise FileInvalid(f"The workbook has more than {MAX_TAGS:,} tags in one part{ADVICE}.")
 
     @staticmethod
     def _declared(*_: object) -> None:
@@ -49,6 +61,7 @@ class Strings(Xml):
         self._parser.CharacterDataHandler = self._text
 
     def _start(self, name: str, _: dict[str, str]) -> None:
+        self._count()
         if name.rpartition(":")[2] == "si":
             self.lengths.append(0)
 
@@ -68,20 +81,21 @@ class Sheet(Xml):
         self._parser.StartElementHandler = self._start
         self._parser.EndElementHandler = self._end
         self._parser.CharacterDataHandler = self._characters
-        self._first_row = 0
+        self._last_row = 0  # empty rows before the first cell are read like others
         self._value = ""
 
     def _start(self, name: str, attributes: dict[str, str]) -> None:
+        self._count()
         name = name.rpartition(":")[2]
         if name == "row":
             self._row = _number(attributes.get("r", ""), self._row + 1)
-            self._first_row = self._first_row or self._row
             self._column = 0
         elif name == "c":
-            self._column = _column(attributes.get("r", ""), self._column + 1)
+            row, self._column = _place(attributes.get("r", ""), self._row, self._column + 1)
+            self._last_row = max(row, self._last_row)
             self._width = max(self._width, self._column)
             self._shared = attributes.get("t") == "s"
-            _fits(self._row - self._first_row + 1, self._width)
+            _fits(self._last_row, self._width)
         elif name in {"v", "t"}:
             self._in_value, self._value = True, ""
 
@@ -113,12 +127,13 @@ class Ods(Xml):
         self._row_times, self._cell_times = 1, 1
         self._filled = False
         self._text = 0
-        self._in_text = False
+        self._texts = 0  # paragraphs that are open: a note in one has its own
         self._parser.StartElementHandler = self._start
         self._parser.EndElementHandler = self._end
         self._parser.CharacterDataHandler = self._characters
 
     def _start(self, name: str, attributes: dict[str, str]) -> None:
+        self._count()
         name = name.rpartition(":")[2]
         if name == "table":
             self._rows = self._width = 0
@@ -130,9 +145,12 @@ class Ods(Xml):
             self._column += self._cell_times
             if any(key.endswith(("value-type", "formula")) for key in attributes):
                 self._fill()
+            self._add(sum(map(_octets, attributes.values())))  # the value may be one of them
         elif name == "p":
-            self._in_text = True
+            self._texts += 1
             self._fill()
+        elif name == "s":  # so many spaces
+            self._add(_number(attributes.get("text:c", ""), 1))
 
     def _fill(self) -> None:
         self._filled = True
@@ -144,12 +162,15 @@ class Ods(Xml):
         if name == "table-row":
             self._rows += self._row_times
         elif name == "p":
-            self._in_text = False
+            self._texts -= 1
 
     def _characters(self, text: str) -> None:
-        if self._in_text:
-            self._text += _octets(text) * self._cell_times * self._row_times
-            _short(self._text)
+        if self._texts:
+            self._add(_octets(text))
+
+    def _add(self, octets: int) -> None:
+        self._text += octets * self._cell_times * self._row_times
+        _short(self._text)
 
 
 def _number(text: str, default: int) -> int:
@@ -160,16 +181,17 @@ def _number(text: str, default: int) -> int:
     return int(text)
 
 
-def _column(reference: str, default: int) -> int:
+def _place(reference: str, row: int, column: int) -> tuple[int, int]:
+    """Read where a cell says it stands, its row too; else it is where the last one leads."""
+    if not reference:
+        return row, column
     letters = reference.rstrip("0123456789")
-    if not letters:
-        return default
     if not (letters.isascii() and letters.isalpha() and len(letters) <= 3):
         raise FileInvalid("The workbook is damaged: a cell has no place.")
     number = 0
     for letter in letters.upper():
         number = number * 26 + ord(letter) - 64
-    return number
+    return _number(reference[len(letters) :], row), number
 
 
 def _fits(rows: int, columns: int) -> None:

@@ -64,7 +64,7 @@ class Merged:
     follow: tuple[str, ...] = ()  # keys not followed before
 
     @property
-    def before(self) -> tuple[str, ...]:
+    def columns(self) -> tuple[str, ...]:
         """The columns it changes."""
         return tuple(n for n in ("name", "language", "timezone") if getattr(self, n) is not None)
 
@@ -112,6 +112,6 @@ def merge(person: NewPerson, known: Known) -> Merged:
 
 def changes(merged: Merged, known: Known) -> dict[str, object]:
     """What is changed about somebody, each with how it was and how it is now: enough to undo it."""
-    columns = {name: [getattr(known, name), getattr(merged, name)] for name in merged.before}
+    columns = {name: [getattr(known, name), getattr(merged, name)] for name in merged.columns}
     fields = {key: [known.fields.get(key), value] for key, value in merged.fields.items()}
     return {**columns, "fields": fields, "follows": list(merged.follow)}

@@ -189,9 +189,7 @@ class Reader:
         for key, value in found.items() if isinstance(found, dict) else ():
             parts = value if isinstance(value, list) else [value]
             if key in self._schema and all(isinstance(p, str | int | float) for p in parts):
-                words = ",".join(
-                    f"{part:g}" if isinstance(part, float) else str(part) for part in parts
-                )
+                words = ",".join(map(_written, parts))
                 try:
                     values[key] = self._parse_field[key](words)
                 except FieldInvalid:
@@ -227,6 +225,13 @@ def joined(first: str, last: str) -> str:
 def _as_it_was(cell: str) -> str:
     """Take off the mark that our own files put before what a spreadsheet would run."""
     return cell[1:] if cell.startswith("'") and neutral(cell[1:]) == cell else cell
+
+
+def _written(part: str | float) -> str:
+    """Write a value of JSON's as `fields.parse` reads it, to the last digit."""
+    if isinstance(part, bool):
+        return "true" if part else "false"
+    return fields.written(part) if isinstance(part, str | float) else str(part)
 
 
 def _is_han(text: str) -> bool:

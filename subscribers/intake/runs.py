@@ -11,9 +11,16 @@ from sqlalchemy.orm import Session
 from subscribers.intake.run import Counts, Run, RunId, RunNotFound, RunTaken, State, Undone
 from subscribers.models import ImportedRow, ImportRow, SubscriberRow
 
+_BEGINNING = 4477  # an advisory lock, any number
+
 
 def find(session: Session, fingerprint: str) -> Run | None:
-    """Find the last import of a file by a plan, if it is not taken back."""
+    """Find the last import of a file by a plan, if it is not taken back.
+
+    Until the transaction ends nobody else looks for it, so that two do not both begin it.
+    """
+    if session.get_bind().dialect.name == "postgresql":
+        session.execute(select(func.pg_advisory_xact_lock(_BEGINNING, int(fingerprint[:7], 16))))
     found = (
         select(ImportRow)
         .where(ImportRow.fingerprint == fingerprint)

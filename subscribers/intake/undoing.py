@@ -153,17 +153,18 @@ def _restore(
     rows = [{"id": person.id, "updated_at": now, **restored(person)} for person in people]
     session.execute(update(SubscriberRow), rows)
     ids = {row.key: row.id for row in session.execute(select(SegmentRow.key, SegmentRow.id))}
-    ended: dict[int, tuple[str, ...]] = {}
-    for person in people:
-        keys = tuple(key for key in (person.before or {})["follows"] if key in ids)
-        ended[person.id] = keys
-        if keys:
-            session.execute(
-                delete(FollowRow).where(
-                    FollowRow.subscriber_id == person.id,
-                    FollowRow.segment_id.in_([ids[key] for key in keys]),
-                )
+    ended = {
+        person.id: tuple(key for key in (person.before or {})["follows"] if key in ids)
+        for person in people
+    }
+    for keys in set(ended.values()) - {()}:  # few sets are many people's
+        theirs = [number for number, each in ended.items() if each == keys]
+        session.execute(
+            delete(FollowRow).where(
+                FollowRow.subscriber_id.in_(theirs),
+                FollowRow.segment_id.in_([ids[key] for key in keys]),
             )
+        )
     return ended
 
 
@@ -185,7 +186,7 @@ def restored(person: _Person) -> dict[str, Any]:
 
 
 def _erase(session: Session, people: Sequence[int], now: datetime) -> None:
-    """Leave nothing of people but the row and the key of their address."""
+    """Empty people's rows but for the key of their address, and end what they follow."""
     if not people:
         return
     session.execute(delete(FollowRow).where(FollowRow.subscriber_id.in_(people)))

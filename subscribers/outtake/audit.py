@@ -8,8 +8,12 @@ from typing import Any
 from sqlalchemy import select, update
 from sqlalchemy.orm import Session
 
-from mailer.kit.errors import NotFound
+from mailer.kit.errors import Conflict, NotFound
 from subscribers.models import ExportRow
+
+
+class ExportOvertaken(Conflict):
+    """Somebody was erased while this was written, and may be in it: export again."""
 
 
 class ExportNotFound(NotFound):
@@ -61,9 +65,17 @@ def begin(  # an audit says what was done, by whom, when
 
 
 def finish(session: Session, export: int, *, rows: int, octets: int, sha256: str) -> None:
-    """Note what was written."""
-    done = update(ExportRow).where(ExportRow.id == export)
-    session.execute(done.values(rows=rows, octets=octets, sha256=sha256))
+    """Note what was written. Raises ExportOvertaken where somebody was erased meanwhile."""
+    done = update(ExportRow).where(ExportRow.id == export, ExportRow.removed_at.is_(None))
+    values = done.values(rows=rows, octets=octets, sha256=sha256)
+    if session.scalar(values.returning(ExportRow.id)) is None:
+        raise ExportOvertaken
+
+
+def overtake(session: Session, now: datetime) -> None:
+    """Let no export that is under way come to its end: it may hold somebody who is erased."""
+    begun = (ExportRow.sha256 == "", ExportRow.rows == 0, ExportRow.removed_at.is_(None))
+    session.execute(update(ExportRow).where(*begun).values(removed_at=now))
 
 
 def removed(session: Session, exports: Collection[int], now: datetime) -> None:

@@ -108,7 +108,7 @@ def audited(
 ) -> Iterator[Noted]:
     """Note an export, give it a file to write to, and put that in its place at the end.
 
-    Raises PlaceInvalid, Unavailable.
+    Raises PlaceInvalid, Unavailable, and ExportOvertaken where somebody was erased meanwhile.
     """
     own = place.file is None
     with _disk(), database.transaction() as session:
@@ -129,7 +129,7 @@ def audited(
             octets, sha256 = _sealed(noted.path)
             with database.transaction() as session:
                 audit.finish(session, number, rows=noted.rows, octets=octets, sha256=sha256)
-            noted.path.replace(target)
+                noted.path.replace(target)  # in there: whoever finds it finished finds the file
     except BaseException:
         with suppress(Unavailable), database.transaction() as session:
             audit.removed(session, [number], now)
@@ -184,8 +184,9 @@ def _aside(target: Path, *, own: bool) -> Iterator[Path]:
     """A folder of our own beside the target, for its owner only, gone at the end."""
     if own:
         target.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-    elif not target.parent.is_dir() or target.is_dir():
-        raise PlaceInvalid(f"{target} is no place for a file.")
+    elif not target.parent.is_dir() or (target.exists() and not target.is_file()):
+        # a device or a pipe would be replaced, not written to
+        raise PlaceInvalid(f"{target} is no place for a file: name one in a folder there is.")
     with tempfile.TemporaryDirectory(prefix=_UNFINISHED, dir=target.parent) as folder:
         yield Path(folder)
 

@@ -1,6 +1,7 @@
 """The people an export is about, read in steps: memory does not grow with their number."""
 
 import json
+import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from datetime import datetime
 from functools import cache
@@ -36,12 +37,11 @@ from subscribers.outtake.asked import CONSENT, FIELD, Asked
 from subscribers.outtake.writers import Cell
 from subscribers.segment_sql import among, in_any
 from subscribers.standing_sql import STOPPED, stands
-from subscribers.subscriber import State
+from subscribers.subscriber import TRACKING, State, tidy_name
 
 STEP: Final = 5000
 """People in memory at once."""
 
-_TRACKING = ("none", "opens", "clicks", "all")
 _AGREEING = (Act.SUBSCRIBED.value, Act.CONFIRMED.value, Act.IMPORTED.value, Act.FOLLOWED.value)
 _person = SubscriberRow
 _MOMENTS = ("paused_until", "created_at", "confirmed_at", "updated_at")
@@ -102,17 +102,22 @@ def _stamp(moment: InstrumentedAttribute[Any], *, sqlite: bool) -> ColumnElement
     return func.coalesce(func.to_char(func.timezone("UTC", moment), form), "")
 
 
+def _contains(part: str) -> ColumnElement[bool]:
+    """Say whether the address or name has a part in it, as search reads the part."""
+    wanted = tidy_name(part)
+    if not wanted:
+        return false()
+    # the database makes both small: SQLite knows the capitals A to Z only
+    pattern = func.lower("%" + re.sub(r"([\\%_])", r"\\\1", wanted) + "%")
+    values = (_person.address, _person.name)
+    return or_(*(func.lower(value).like(pattern, escape="\\") for value in values))
+
+
 def _found(session: Session, asked: Asked, chosen: Select[Any], now: datetime) -> Select[Any]:
     """Narrow a statement to the people asked for; it joins their active suppression."""
     found = chosen.select_from(_person).outerjoin(SuppressionRow, STOPPED)
     if asked.part:
-        low = asked.part.lower()
-        found = found.where(
-            or_(
-                func.lower(_person.address).contains(low, autoescape=True),
-                func.lower(_person.name).contains(low, autoescape=True),
-            )
-        )
+        found = found.where(_contains(asked.part))
     if asked.state is not None:
         found = found.where(stands.in_([asked.state.value]))
     else:
@@ -221,5 +226,5 @@ def _making(
         return lambda row: named(follows.get(row[0], ""))
     if column == "tracking":
         place = places["tracking"]
-        return lambda row: _TRACKING[row[place]]
+        return lambda row: TRACKING[row[place]]
     return itemgetter(places[column])

@@ -1,6 +1,6 @@
 """Every question about people that others may ask; each subject has its own module."""
 
-from subscribers.queries.agreements import explain, history, may_be_asked, open_segments
+from subscribers.queries.agreements import explain, history, open_segments
 from subscribers.queries.fields import custom_fields
 from subscribers.queries.mailing import candidates, recipients
 from subscribers.queries.people import (
@@ -11,7 +11,6 @@ from subscribers.queries.people import (
     find,
     folded,
     key_fits,
-    own_state,
     preferences,
     read_person,
     subscriber,
@@ -22,13 +21,11 @@ from subscribers.queries.segments import (
     require_segments,
     ruled,
     segment,
-    segment_counts,
     segments,
 )
 from subscribers.queries.suppressions import (
     active_suppressions,
     all_suppressions,
-    suppressed,
     suppression,
     suppressions,
 )
@@ -48,19 +45,15 @@ __all__ = [
     "following",
     "history",
     "key_fits",
-    "may_be_asked",
     "open_segments",
-    "own_state",
     "preferences",
     "read_person",
     "recipients",
     "require_segments",
     "ruled",
     "segment",
-    "segment_counts",
     "segments",
     "subscriber",
-    "suppressed",
     "suppression",
     "suppressions",
     "tracking",

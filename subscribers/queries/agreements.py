@@ -13,7 +13,6 @@ from subscribers.queries.segments import following
 from subscribers.queries.suppressions import suppression
 from subscribers.standing import Standing
 from subscribers.subscriber import SubscriberId
-from subscribers.suppression import LIFTED_BY_CONFIRMING
 
 
 def history(session: Session, subscriber: SubscriberId) -> tuple[Consent, ...]:
@@ -44,16 +43,6 @@ def history(session: Session, subscriber: SubscriberId) -> tuple[Consent, ...]:
 def open_segments(session: Session, subscriber: SubscriberId) -> tuple[str, ...] | None:
     """List the segments asked for that await a confirmation; None where nothing does."""
     return open_request(history(session, subscriber))
-
-
-def may_be_asked(session: Session, subscriber_id: SubscriberId) -> bool:
-    """Say whether a confirmation may be sent: something is to be confirmed, and it would count.
-
-    Raises SubscriberNotFound.
-    """
-    stopped = suppression(session, subscriber(session, subscriber_id).address_key)
-    lasting = stopped is not None and stopped.reason not in LIFTED_BY_CONFIRMING
-    return not lasting and open_segments(session, subscriber_id) is not None
 
 
 def explain(session: Session, subscriber_id: SubscriberId, *, now: datetime) -> Standing:

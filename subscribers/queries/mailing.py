@@ -3,12 +3,12 @@
 from collections.abc import Sequence
 from datetime import datetime
 
-from sqlalchemy import ColumnElement, Select, func, select
+from sqlalchemy import ColumnElement, Select, exists, func, select
 from sqlalchemy.orm import Session
 
 from subscribers import segment_sql
-from subscribers.models import SegmentRow, SubscriberRow, SuppressionRow
-from subscribers.standing import EXCLUDED, PAUSED, TOO_SOON
+from subscribers.models import FollowRow, SegmentRow, SubscriberRow, SuppressionRow
+from subscribers.standing import EXCLUDED, PAUSED, TOO_SOON, UNFOLLOWED
 from subscribers.standing_sql import (
     STOPPED,
     because,
@@ -34,9 +34,10 @@ def candidates(
 
     Columns: subscriber_id, address_key, domain, mask (bit n: they are in segments[n]), tracking
     (bits), excluded (NULL, or why not: pending, unsubscribed, bounced, complained, suppressed,
-    erased; then excluded, for who is in a segment to leave out; paused; frequency, for who had
-    another issue lately). No order. Raises ValueError for no segment, one named twice, or more than
-    sixteen; nobody is in a segment that there is not.
+    erased; then unfollowed, for whom a rule finds and who follows nothing; excluded, for who is in
+    a segment to leave out; paused; frequency, for who had another issue lately). No order. Raises
+    ValueError for no segment, one named twice, or more than sixteen; nobody is in a segment that
+    there is not.
     """
     people = segment_sql.members(session, segments, now)
     reasons = [because(is_paused(now), PAUSED), because(too_soon(issue, now), TOO_SOON)]
@@ -57,6 +58,10 @@ def candidates(
         left_out = select(theirs.label("person")).subquery("left_out")
         found = found.outerjoin(left_out, left_out.c.person == _person.id)
         reasons.insert(0, because(left_out.c.person.is_not(None), EXCLUDED))
+    if session.scalar(select(_by_rule(segments))):
+        follower = select(FollowRow.subscriber_id).distinct().subquery("follower")
+        found = found.outerjoin(follower, follower.c.subscriber_id == _person.id)
+        reasons.insert(0, because(follower.c.subscriber_id.is_(None), UNFOLLOWED))
     return found.add_columns(why_not(stands, *reasons).label("excluded"))
 
 
@@ -69,18 +74,15 @@ def recipients(
 
     Columns: id, address (empty once erased), name, language, tracking, unmailable (NULL or the
     reason now, in the words of `candidates`). With segments, who follows none of them any more is
-    unmailable as "unfollowed", unless a rule says who is in one of them: that was asked when the
-    audience was frozen. With a moment, who has paused is "paused". To be joined by id.
+    unmailable as "unfollowed"; where a rule says who is in one of them, who follows nothing at all:
+    the rule was asked when the audience was frozen. With a moment, who has paused is "paused". To
+    be joined by id.
     """
     reasons = []
     if segments is not None:
-        by_rule = (
-            select(SegmentRow.id)
-            .where(SegmentRow.key.in_(segments), SegmentRow.rule.is_not(None))
-            .exists()
-        )
-        still = segment_sql.follows_any(_person.id, segments)
-        reasons.append(because(~(still | by_rule), "unfollowed"))
+        follows = exists().where(FollowRow.subscriber_id == _person.id)
+        still = segment_sql.follows_any(_person.id, segments) | (_by_rule(segments) & follows)
+        reasons.append(because(~still, UNFOLLOWED))
     if now is not None:
         reasons.append(because(is_paused(now), PAUSED))
     return select(
@@ -91,3 +93,8 @@ def recipients(
         _person.tracking.label("tracking"),
         why_not(state_alone(), *reasons).label("unmailable"),
     ).select_from(_person)
+
+
+def _by_rule(segments: Sequence[str]) -> ColumnElement[bool]:
+    """Say whether a rule fills one of the segments."""
+    return exists().where(SegmentRow.key.in_(segments), SegmentRow.rule.is_not(None))

@@ -21,6 +21,7 @@ from subscribers.subscriber import (
     Subscriber,
     SubscriberId,
     SubscriberNotFound,
+    parse_number,
 )
 
 _person, _stop = SubscriberRow, SuppressionRow
@@ -63,14 +64,6 @@ def subscriber(session: Session, subscriber: SubscriberId) -> Subscriber:
     return read_person(row)
 
 
-def own_state(session: Session, subscriber: SubscriberId) -> State:
-    """Say what somebody did themselves, whatever suppresses them. Raises SubscriberNotFound."""
-    found = session.scalar(select(_person.state).where(_person.id == subscriber))
-    if found is None:
-        raise SubscriberNotFound
-    return State(found)
-
-
 def by_address(
     session: Session, address: EmailAddress, *, key: bytes | Canon
 ) -> SubscriberId | None:
@@ -91,8 +84,9 @@ def by_key(session: Session, address_key: str) -> SubscriberId | None:
 
 def find(session: Session, who: str, *, key: bytes | Canon) -> SubscriberId:
     """Find whom a number or an address stands for. Raises SubscriberNotFound, AddressInvalid."""
-    if who.isascii() and who.isdecimal():
-        return subscriber(session, SubscriberId(int(who))).id
+    number = parse_number(who)
+    if number is not None:
+        return subscriber(session, number).id
     found = by_address(session, EmailAddress.parse(who), key=key)
     if found is None:
         raise SubscriberNotFound("Nobody subscribes with this address.")

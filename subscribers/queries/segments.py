@@ -1,14 +1,13 @@
-"""Which segments there are, who follows them, how many they reach."""
+"""Which segments there are, and who follows which; how many is for `rules.queries` to count."""
 
 from collections.abc import Sequence
 
-from sqlalchemy import case, func, select
+from sqlalchemy import select
 from sqlalchemy.orm import Session
 
-from subscribers.models import FollowRow, SegmentRow, SubscriberRow, SuppressionRow
-from subscribers.segment import Segment, SegmentCount, SegmentNotFound
-from subscribers.standing_sql import STOPPED, stands
-from subscribers.subscriber import SegmentId, State, SubscriberId
+from subscribers.models import FollowRow, SegmentRow
+from subscribers.segment import Segment, SegmentNotFound
+from subscribers.subscriber import SegmentId, SubscriberId
 
 
 def segments(
@@ -50,23 +49,6 @@ def require_segments(
             f"There is no segment {', '.join(map(repr, missing))}; there are: {', '.join(there)}."
         )
     return tuple(there[key] for key in keys)
-
-
-def segment_counts(session: Session) -> tuple[SegmentCount, ...]:
-    """Count each segment's followers, and those of them who may be mailed now."""
-    grouped = (
-        select(
-            FollowRow.segment_id,
-            func.count(),
-            func.sum(case((stands == State.CONFIRMED.value, 1), else_=0)),
-        )
-        .select_from(FollowRow)
-        .join(SubscriberRow, SubscriberRow.id == FollowRow.subscriber_id)
-        .outerjoin(SuppressionRow, STOPPED)
-        .group_by(FollowRow.segment_id)
-    )
-    found = {row[0]: (int(row[1]), int(row[2])) for row in session.execute(grouped)}
-    return tuple(SegmentCount(each, *found.get(each.id, (0, 0))) for each in segments(session))
 
 
 def following(session: Session, subscriber: SubscriberId) -> tuple[str, ...]:

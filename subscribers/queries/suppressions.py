@@ -25,11 +25,6 @@ def suppression(session: Session, address_key: str) -> Suppression | None:
     return found[0] if found and found[0].lifted_at is None else None
 
 
-def suppressed(session: Session, address_keys: Sequence[str]) -> frozenset[str]:
-    """Say which of these addresses must not be mailed. At most some ten thousand at once."""
-    return frozenset(active_suppressions(session, address_keys))
-
-
 def active_suppressions(
     session: Session, address_keys: Sequence[str]
 ) -> dict[str, tuple[Reason, Scope]]:

@@ -27,8 +27,9 @@ def require(rules: Mapping[str, Rule], key: str) -> None:
 
 def require_all(rules: Mapping[str, Rule], changed: str) -> None:
     """The same for a segment and for all those whose rules lead to it."""
+    require(rules, changed)
     for key in rules:
-        if key == changed or changed in _reached(rules, key):
+        if changed in _reached(rules, key):
             require(rules, key)
 
 
@@ -45,7 +46,7 @@ def _reached(rules: Mapping[str, Rule], key: str) -> set[str]:
     found: set[str] = set()
     todo = [key]
     while todo:
-        for each in named(rules[todo.pop()]) if todo else ():
+        for each in named(rules[todo.pop()]):
             if each in rules and each not in found:
                 found.add(each)
                 todo.append(each)

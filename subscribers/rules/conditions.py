@@ -34,6 +34,7 @@ _ORDER: Mapping[Operator, Callable[[Any, Any], Any]] = {
 }
 _COLUMNS = {"created": "created_at", "confirmed": "confirmed_at"}
 _OWN_REASONS = (Reason.BOUNCED.value, Reason.COMPLAINED.value)
+_LAST = datetime.max.replace(tzinfo=UTC)
 _SMALL = str.maketrans({chr(65 + n): chr(97 + n) for n in range(26)})  # as the databases do it
 
 
@@ -244,7 +245,7 @@ def _moment(leaf: Leaf, column: ColumnElement[Any], now: datetime) -> ColumnElem
         then = now - timedelta(leaf.value.days)
         return column < then if before else column > then
     begins = datetime.combine(_day(leaf.value, now.astimezone(UTC).date()), time(), UTC)
-    ends = begins + timedelta(1)
+    ends = begins + min(timedelta(1), _LAST - begins)  # the calendar has a last day
     if before or after:
         return column < begins if before else column >= ends
     return (column >= begins) & (column < ends)

@@ -44,11 +44,6 @@ def loads(text: str) -> Rule:
     return read(value)
 
 
-def dumps(rule: Rule) -> str:
-    """Write a rule as JSON text."""
-    return json.dumps(write(rule), ensure_ascii=False, indent=2)
-
-
 def read(value: object) -> Rule:
     """Read a rule from JSON's own types. Raises RuleInvalid with all that is wrong."""
     reading = _Reading()

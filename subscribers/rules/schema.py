@@ -94,7 +94,7 @@ BUILT_IN = {
         ),
         Field("source", Kind.TEXT, "source"),
         Field("frequency", Kind.WORD, "frequency", ("every", "fortnightly", "monthly")),
-        Field("tracking", Kind.CONSENT, "consent to tracking", ("opens", "clicks")),
+        Field("tracking", Kind.CONSENT, "consents to tracking", ("opens", "clicks")),
         Field("created", Kind.MOMENT, "first entry here"),
         Field("confirmed", Kind.MOMENT, "confirmation"),
     )
@@ -203,7 +203,7 @@ def _wrong_use(leaf: Leaf, found: Field) -> Iterator[str]:
             if word not in found.choices:
                 near = _nearest(word, found.choices)
                 some = ", ".join(found.choices[:12]) + (", …" if len(found.choices) > 12 else "")
-                yield f"{word} is no {found.label}{near or f'; there are: {some}'}"
+                yield f"{word} is no value of {found.name}{near or f'; there are: {some}'}"
 
 
 def _words(value: Value) -> tuple[str, ...]:

@@ -28,8 +28,6 @@ _SAID = {
     Operator.CONTAINS: "contains",
     Operator.STARTS: "starts with",
     Operator.ENDS: "ends with",
-    Operator.HAS: "includes",
-    Operator.HAS_ANY: "includes",
     Operator.BEFORE: "is before",
     Operator.AFTER: "is after",
     Operator.ON: "is on",
@@ -112,6 +110,8 @@ def _act(leaf: Leaf, about: str, *, denied: bool) -> str:
 def _known(leaf: Leaf, found: Field, *, denied: bool) -> str:
     if leaf.operator is Operator.KNOWN:
         return f"whose {found.label} is {'unknown' if denied else 'known'}"
+    if leaf.operator in {Operator.HAS, Operator.HAS_ANY}:
+        return f"who {'do not ' * denied}have {_value(leaf.value)} among their {found.label}"
     said = _SAID[leaf.operator]
     if said == "is on" and isinstance(leaf.value, DaysAgo):
         said = "is"

@@ -24,6 +24,7 @@ from sqlalchemy import create_engine, inspect, text
 
 from mailer.inbox.server import Inbox
 from mailer.inbox.store import Store
+from tests.functional.forked import Forked
 from tests.functional.house import ROOT, House, embedded, full
 from tests.servers import free_port
 
@@ -48,7 +49,7 @@ FIREFOX = "Mozilla/5.0 (X11; Linux x86_64; rv:140.0) Gecko/20100101 Firefox/140.
 class Stack:
     """An installation, the files its processes log to, and what else it keeps things in."""
 
-    house: House
+    house: Forked
     redis: str = ""
     logs: list[Path] = field(default_factory=list)
 
@@ -100,16 +101,22 @@ class Stack:
 
 
 @pytest.fixture
-def small(tmp_path: Path) -> Stack:
+def small(tmp_path: Path) -> Iterator[Stack]:
     """SQLite, everything in one process."""
-    return Stack(embedded(tmp_path, port=free_port()))
+    yield from _stack(embedded(tmp_path, port=free_port()))
 
 
 @pytest.fixture
-def large(tmp_path: Path, postgres_url: str, redis_url: str) -> Stack:
+def large(tmp_path: Path, postgres_url: str, redis_url: str) -> Iterator[Stack]:
     """PostgreSQL and Redis, a worker, pages."""
     house = full(tmp_path, port=free_port(), database=postgres_url, broker=redis_url)
-    return Stack(house, redis=redis_url)
+    yield from _stack(house, redis_url)
+
+
+def _stack(house: House, broker: str = "") -> Iterator[Stack]:
+    forked = Forked(house.folder, house.environment)
+    yield Stack(forked, broker)
+    forked.close()
 
 
 @pytest.fixture(params=["small", "large"])

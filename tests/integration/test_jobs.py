@@ -23,6 +23,10 @@ from subscribers import actions as subscribers
 from subscribers import bulk
 from subscribers import queries as people
 from subscribers.address import EmailAddress
+from subscribers.models import SentIssueRow
+from subscribers.rules import actions as rules
+from subscribers.rules import language
+from subscribers.segment import NewSegment
 from subscribers.subscriber import Frequency, NewPerson
 
 PEOPLE = {
@@ -244,3 +248,50 @@ def test_a_relay_or_key_that_cannot_work_stops_the_start(
 ) -> None:
     with pytest.raises(Misconfigured, match=names):
         compose(settings.read({"DIBAO_DATA_DIR": str(tmp_path), **given}))
+
+
+def test_a_rule_segment_reads_the_issue_whole_and_its_name_stays_ours(app: App) -> None:
+    with app.database.transaction() as session:
+        rule = language.parse('address starts with "ben"')
+        rules.create(session, NewSegment("regulars", "Our regulars"), rule, now=app.now())
+    items = story("carts", "e-commerce"), story("watches", "luxury")
+    with app.database.transaction() as session:
+        issue = Issue(title="Weekly", slug="weekly", sections=(Section(items=items),))
+        number = content.save(session, issue, now=app.now())
+        content.approve(session, number, now=app.now())
+        (campaign,) = campaigns.create(
+            session, number, segments=("regulars",), sender=app.sender, now=app.now()
+        )
+    with app.database.reading() as session:
+        (forecast,) = explain.preview(session, campaign, now=app.now()).editions
+    app.launch(campaign)
+    jobs.prepare(app.tools, campaign)
+
+    with app.database.reading() as session:
+        (edition,) = campaign_queries.editions(session, campaign)
+        artifact = campaign_queries.edition(session, edition.id).artifact
+        sent = session.scalars(select(SentIssueRow.issue_id)).all()
+    assert stored(app, campaign).audience_count == forecast.people == 1
+    assert forecast.items == ("About carts", "About watches")
+    assert "About carts" in artifact
+    assert "About watches" in artifact
+    assert "Our regulars" not in artifact
+    assert sent == [number]
+
+
+def test_a_rule_brings_no_letter_to_somebody_who_follows_nothing(app: App) -> None:
+    with app.database.transaction() as session:
+        rule = language.parse("state = confirmed")
+        rules.create(session, NewSegment("everybody", "Everybody"), rule, now=app.now())
+        ben = people.find(session, "ben@example.com", key=app.address_key)
+        subscribers.unfollow(session, ben, ["ai"], now=app.now(), source="test")
+        found = people.candidates(session, ("everybody",), now=app.now()).subquery()
+        why = {
+            row[0]: row[1]
+            for row in session.execute(select(found.c.subscriber_id, found.c.excluded))
+        }
+        now_ = people.recipients(("everybody",)).subquery()
+        still = {row[0]: row[1] for row in session.execute(select(now_.c.id, now_.c.unmailable))}
+
+    assert [why[key] for key in sorted(why)] == [None, "unfollowed", None]
+    assert still == why

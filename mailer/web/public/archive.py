@@ -72,10 +72,11 @@ class Archive:
         issue = self._issue(identity, revision)
         with self._app.database.reading() as session:
             known = subscribers.segments(session, archived=True)
+            ruled = subscribers.ruled(session)
         edition = render(
             issue,
             named(self._app.publication, known, issue.language),
-            followed=segments,
+            followed=issue.read_in(segments, ruled),
             tracking=0,
             public_url=self._app.settings.public_url,
         )

@@ -24,6 +24,7 @@ from mailer.web.public.paper import PRIVATE, Paper
 from subscribers import queries as subscribers
 from subscribers.preferences import PAUSES, Preferences, Wanted
 from subscribers.subscriber import (
+    TRACKING,
     Frequency,
     State,
     SubscriberId,
@@ -34,7 +35,6 @@ from subscribers.subscriber import (
 if TYPE_CHECKING:
     from mailer.app import App
 
-TRACKING = ("none", "opens", "clicks", "all")
 OFTEN = ("every", *(often.value for often in Frequency if often))
 LANGUAGES = {
     "ar": "العربية",

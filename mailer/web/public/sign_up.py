@@ -25,13 +25,10 @@ from subscribers import queries as subscribers
 from subscribers.address import AddressInvalid, EmailAddress
 from subscribers.consent import network
 from subscribers.segment import Segment
-from subscribers.subscriber import tidy_name
+from subscribers.subscriber import TRACKING, tidy_name
 
 if TYPE_CHECKING:
     from mailer.app import App
-
-TRACKING = {"none": 0, "opens": 1, "clicks": 2, "all": 3}
-"""Bits that a tick allows, by the installation's setting."""
 
 _READ = ["GET", "HEAD"]
 _LATER = {"Retry-After": "3600"}
@@ -42,11 +39,11 @@ class Slip:
     """What has to be filled in again."""
 
     no_address: bool = False
-    no_topic: bool = False
+    no_segment: bool = False
     stale: bool = False
 
     def __bool__(self) -> bool:
-        return self.no_address or self.no_topic or self.stale
+        return self.no_address or self.no_segment or self.stale
 
 
 class Unknown(DibaoError):
@@ -76,9 +73,9 @@ class SignUp:
         try:
             address = EmailAddress.parse(form.one("address"))
         except AddressInvalid:
-            return Slip(no_address=True, no_topic=not chosen)
+            return Slip(no_address=True, no_segment=not chosen)
         if not chosen:
-            return Slip(no_topic=True)
+            return Slip(no_segment=True)
         peer, now = self._peers.of(request), self._app.now()
         attempt = Attempt(
             peer=peer,
@@ -114,7 +111,7 @@ class SignUp:
             at=self._app.now(),
             name=tidy_name(form.one("name")),
             language=words(form.one("language") or own.language).language,
-            tracking=TRACKING[settings.tracking] if counted else 0,
+            tracking=TRACKING.index(settings.tracking) if counted else 0,
             network=network(peer, settings.sign_up_network),
         )
 
@@ -160,7 +157,7 @@ def _pages(app: "App", paper: Paper, sign_up: SignUp) -> APIRouter:
 
     @routes.api_route("/subscribe", methods=_READ)
     def page(request: Request) -> HTMLResponse:
-        """The form; `?segment=ai` ticks a topic, `?language=zh` speaks another language."""
+        """The form; `?segment=ai` ticks a segment, `?language=zh` speaks another language."""
         if not sign_up.choices():
             return paper.nothing()
         ticked = tuple(request.query_params.getlist("segment"))
@@ -235,7 +232,7 @@ def _answer(content: dict[str, Any], status: int = HTTPStatus.OK) -> JSONRespons
 def _slipped(slip: Slip, own: Words) -> JSONResponse:
     if slip.stale:
         return _refused(HTTPStatus.CONFLICT, "form-too-old", own.stale)
-    reasons = [own.no_address] * slip.no_address + [own.no_topic] * slip.no_topic
+    reasons = [own.no_address] * slip.no_address + [own.no_segment] * slip.no_segment
     return _refused(HTTPStatus.UNPROCESSABLE_ENTITY, "incomplete", " ".join(reasons))
 
 

@@ -18,7 +18,7 @@ class Words:
     language: str
     title: str
     intro: str
-    topics: str
+    segments: str
     address: str
     name: str
     optional: str
@@ -29,7 +29,7 @@ class Words:
     tracking: dict[str, str]  # by the installation's setting
     tracking_legend: str
     no_address: str
-    no_topic: str
+    no_segment: str
     stale: str
     busy: str
     no_script: str

@@ -12,6 +12,7 @@ from typer.testing import CliRunner, Result
 from mailer.cli import app
 from mailer.cli.terminal import application
 from mailer.privacy.erasing import ReasonInvalid
+from subscribers.fields import FieldNotFound
 from subscribers.outtake.asked import ColumnUnknown
 from subscribers.segment import SegmentNotFound
 
@@ -76,7 +77,7 @@ def test_raw_cells_come_with_a_warning() -> None:
     [
         (("--column", "phone"), ColumnUnknown),
         (("--field", "country"), ColumnUnknown),
-        (("--field", "shoe=42"), ColumnUnknown),
+        (("--field", "shoe=42"), FieldNotFound),
         (("--segment", "none"), SegmentNotFound),
     ],
 )

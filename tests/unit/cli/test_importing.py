@@ -1,5 +1,6 @@
 """`dibao subscriber import` reads files, goes on where it was, and can be taken back."""
 
+import gc
 import json
 from collections.abc import Iterator
 from pathlib import Path
@@ -12,6 +13,8 @@ from mailer.cli import subscriber
 from mailer.cli.importing import INTERRUPTED, PARTLY
 from mailer.cli.terminal import application
 from mailer.kit.errors import Unavailable
+from subscribers.actions import define_field
+from subscribers.fields import CustomField, Kind
 from subscribers.intake import batch, runs
 from subscribers.intake.row import FileInvalid
 from subscribers.intake.run import RunNotFound
@@ -66,6 +69,30 @@ def test_a_file_is_imported_and_what_is_refused_can_be_mended(file: Path, tmp_pa
     refused.write_text(refused.read_text(encoding="utf-8").replace("(at)", "@"), encoding="utf-8")
     assert dibao("import", str(refused), "--basis", "the fair").exit_code == 0
     assert names() == ["=Cleo", "Ada", "Ben"]
+
+
+def test_refused_rows_outlast_the_same_import_asked_for_again(file: Path, tmp_path: Path) -> None:
+    refused = tmp_path / "refused.csv"
+    words = ("import", str(file), "--basis", "the fair", "--refused", str(refused))
+    refused.write_text("of last month\n" * 9, encoding="utf-8")
+    dibao(*words)
+    kept = refused.read_bytes()
+
+    assert kept.count(b"\n") == 2
+    assert dibao(*words).exit_code == PARTLY
+    assert refused.read_bytes() == kept
+
+
+def test_a_preview_shows_values_as_people_write_them(tmp_path: Path) -> None:
+    with application().database.transaction() as session:
+        for key, kind in (("age", Kind.NUMBER), ("interests", Kind.TAGS)):
+            define_field(session, CustomField(key, key, kind))
+    people = tmp_path / "people.csv"
+    people.write_text('email,age,interests\nada@example.org,36,"x;y"\n', encoding="utf-8")
+
+    shown = dibao("import", str(people), "--preview", "--segment", "ai").stdout
+
+    assert "age: 36; interests: x, y" in shown
 
 
 def test_an_import_is_shown_in_words(file: Path) -> None:
@@ -146,3 +173,42 @@ def test_imports_are_listed_and_taken_back(file: Path) -> None:
     assert "erased" in dibao("undo-import", "1").stdout
     assert isinstance(dibao("undo-import", "9").exception, RunNotFound)
     assert not {"Ada", "Ben"} & set(names())
+
+
+def test_refused_rows_are_never_written_over_what_is_read(file: Path, tmp_path: Path) -> None:
+    other = tmp_path / "the same.csv"
+    other.hardlink_to(file)
+
+    for place in (file, other):
+        done = dibao("import", str(file), "--basis", "the fair", "--refused", str(place))
+        assert done.exit_code == 2
+        assert "is the file that is read" in " ".join(done.output.replace("│", " ").split())
+    assert file.read_text(encoding="utf-8") == PEOPLE
+
+
+@pytest.mark.parametrize("place", ["", "not/there.csv", "x" * 300])
+def test_refused_rows_that_cannot_be_written_are_said(
+    file: Path, tmp_path: Path, place: str
+) -> None:
+    done = dibao("import", str(file), "--basis", "the fair", "--refused", str(tmp_path / place))
+
+    assert isinstance(done.exception, Unavailable)
+    assert "cannot be written" in str(done.exception)
+    assert names() == []
+
+
+def test_a_file_that_is_refused_at_once_leaves_no_complaint(tmp_path: Path) -> None:
+    place = tmp_path / "x.csv"
+    place.write_bytes(b"em\0ail,name\nada@example.org,Ada\n")
+
+    done = dibao("import", str(place), "--basis", "the fair")
+    assert isinstance(done.exception, FileInvalid)
+    del done
+    gc.collect()  # pytest fails on what is raised here
+
+
+@pytest.mark.parametrize(
+    "words", [("undo-import", "9" * 30), ("list", "--after", "9" * 30), ("list", "--after", "-1")]
+)
+def test_a_number_nothing_can_have_is_wrong_usage(words: tuple[str, ...]) -> None:
+    assert dibao(*words).exit_code == 2

@@ -22,3 +22,13 @@ def test_an_item_under_embargo_or_expired_is_left_out() -> None:
 
     assert [item.id for item in section.items] == ["plain", "from-today", "last-day", "long"]
     assert section.items[-1].items == ()
+
+
+def test_a_rule_reads_what_names_it_and_else_the_issue_whole() -> None:
+    items = (Item("a", "A", segments=("ai",)), Item("v", "V", segments=("vip", "luxury")))
+    issue = Issue("Weekly", sections=(Section(items=items),))
+
+    assert issue.read_in(("ai",), {"vip", "regulars"}) == ("ai",)
+    assert issue.read_in(("vip",), {"vip", "regulars"}) == ("vip",)
+    assert issue.read_in(("regulars",), {"vip", "regulars"}) == ("regulars", "ai", "vip", "luxury")
+    assert issue.read_in(("sport",), set()) == ("sport",)

@@ -1,5 +1,7 @@
 """A knock is heard, or it is not; nobody waits for it, and nothing is lost with it."""
 
+import os
+import signal
 import threading
 import time
 from collections.abc import Iterator
@@ -10,6 +12,7 @@ from celery import Celery
 
 from mailer.kit import broker
 from mailer.kit.errors import Unavailable
+from tests import servers
 from tests.servers import free_port
 
 
@@ -83,6 +86,22 @@ def test_a_broker_that_is_away_costs_a_knock_and_little_time(heard: Heard) -> No
     with pytest.raises(Unavailable, match="does not answer"):
         broker.check(app)
     assert time.monotonic() - begun < 10
+
+
+def test_a_redis_that_is_there_and_says_nothing_costs_little_time(heard: Heard) -> None:
+    with servers.redis_server() as url, redis.Redis.from_url(url) as client:
+        app = built(url, heard)
+        assert broker.knock(app, "campaign.send", campaign=7)
+        number = int(client.info("server")["process_id"])
+        os.kill(number, signal.SIGSTOP)
+        begun = time.monotonic()
+        try:
+            assert not broker.knock(app, "campaign.send", campaign=8)
+        finally:
+            os.kill(number, signal.SIGCONT)
+
+        assert time.monotonic() - begun < 6
+        assert broker.knock(app, "campaign.send", campaign=9)
 
 
 def test_redis_takes_a_knock_for_the_queue_of_its_job(redis_url: str, heard: Heard) -> None:

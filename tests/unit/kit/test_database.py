@@ -1,6 +1,7 @@
 """One unit of work is done whole or not at all, on both kinds of database."""
 
 import threading
+import time
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta, timezone
 from pathlib import Path
@@ -259,6 +260,29 @@ def test_a_writer_that_waits_in_vain_for_another_may_try_again(
         writer.execute(text("SELECT 1"))
         with pytest.raises(Unavailable, match="locked"), hurried.transaction() as late:
             late.execute(text("SELECT 1"))
+
+
+def test_a_writer_finds_the_moment_between_two_transactions_of_another(tmp_path: Path) -> None:
+    database = Database(f"sqlite:///{tmp_path}/shared.db")
+    stopping = threading.Event()
+
+    def busy() -> None:
+        while not stopping.wait(0.008):  # as an import pauses between two batches
+            with database.transaction() as session:
+                session.execute(text("SELECT 1"))
+                time.sleep(0.3)
+
+    importing = threading.Thread(target=busy)
+    importing.start()
+    begun = time.monotonic()
+    for _ in range(4):
+        with database.transaction() as session:
+            session.execute(text("SELECT 1"))
+    took = time.monotonic() - begun
+    stopping.set()
+    importing.join()
+
+    assert took < 3, "each waits for one transaction, not for many"
 
 
 def test_a_file_that_cannot_be_opened_is_a_database_away(tmp_path: Path) -> None:

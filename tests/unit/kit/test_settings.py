@@ -95,6 +95,12 @@ def test_every_fault_is_named_at_once() -> None:
         ("FROM_NAME", "\udcff"),
         ("TRACKING", "everything"),
         ("LOG_FORMAT", "xml"),
+        ("TRUSTED_PROXIES", "proxy.example"),
+        ("TRUSTED_PROXIES", "127.0.0.1 0.0.0.0/0"),
+        ("TRUSTED_PROXIES", "::/0"),
+        ("SAME_PERSON", "plus dots"),
+        ("SIGN_UP_WORK", "25"),
+        ("KEEP_EVENTS", "1e9"),
     ],
 )
 def test_a_value_out_of_its_range_is_refused_by_name(name: str, value: str) -> None:

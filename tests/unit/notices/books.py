@@ -4,13 +4,15 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
+from sqlalchemy import select
+
 from mailer.content.issue import Publication
 from mailer.kit.database import Database
 from mailer.kit.signing import Keyring
 from mailer.notices import actions, queries
 from mailer.notices.letters import Letters, Stationery
+from mailer.notices.models import NoticeRow
 from mailer.notices.notice import Wish
-from mailer.notices.queries import Sent
 from mailer.notices.sending import Sender, Terms
 from subscribers import actions as subscribers
 from subscribers import queries as subscriber_queries
@@ -66,10 +68,13 @@ class Books:
         assert found is not None
         return found
 
-    def notices(self, name: str = "ada") -> tuple[Sent, ...]:
-        who = self.who(name)
+    def notices(self, name: str = "ada") -> list[NoticeRow]:
+        """Theirs, oldest first, as they stand."""
+        theirs = select(NoticeRow).where(NoticeRow.subscriber_id == self.who(name))
         with self.database.reading() as session:
-            return queries.of(session, who)
+            found = list(session.scalars(theirs.order_by(NoticeRow.id)))
+            session.expunge_all()
+        return found
 
     def due(self) -> bool:
         with self.database.reading() as session:

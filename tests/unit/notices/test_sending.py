@@ -13,6 +13,8 @@ from mailer.notices import actions, queries
 from mailer.notices.letters import Letters
 from mailer.notices.models import AskingRow, NoticeRow, WishRow
 from mailer.notices.notice import Asked, Kind
+from mailer.privacy.actions import erase
+from mailer.privacy.queries import by_key
 from subscribers import actions as subscribers
 from subscribers import queries as subscriber_queries
 from subscribers.address import EmailAddress, address_key
@@ -249,12 +251,10 @@ def test_the_bound_outlives_the_person(books: Books) -> None:
         books.wish()
         sender.work()
         books.later(days=1)
-    who = books.who()
     key = address_key(KEY, EmailAddress.parse("ada@example.org"))
     books.wish()
     with books.database.transaction() as session:
-        actions.forget(session, who, key)
-        subscribers.erase(session, who, now=books.now, source="a request")
+        erase(session, by_key(session, key), now=books.now, reason="asked", source="a request")
 
     with books.database.reading() as session:
         assert session.query(NoticeRow).count() == session.query(WishRow).count() == 0
@@ -262,16 +262,6 @@ def test_the_bound_outlives_the_person(books: Books) -> None:
         assert "ada" not in asking.budget_key
     books.wish()
     assert sender.work() == 0
-
-
-def test_settled_notices_go_and_the_counts_stay(books: Books) -> None:
-    books.wish("ada")
-    books.sender().work()
-    books.later(days=100)
-    with books.database.transaction() as session:
-        assert actions.clear(session, before=books.now - timedelta(days=90)) == 1
-        assert actions.clear(session, before=books.now - timedelta(days=90)) == 0
-        assert session.query(AskingRow).one().letters == 1
 
 
 def test_a_link_of_an_address_given_up_does_nothing(books: Books) -> None:
@@ -288,7 +278,7 @@ def test_a_link_of_an_address_given_up_does_nothing(books: Books) -> None:
         )
 
 
-def test_a_letter_that_cannot_be_written_holds_up_no_other(
+def test_a_letter_that_cannot_be_written_ends_and_holds_up_no_other(
     books: Books, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     write = Letters.write
@@ -303,7 +293,8 @@ def test_a_letter_that_cannot_be_written_holds_up_no_other(
     books.wish("bob")
 
     assert books.sender().work() == 1
-    assert books.notices("ada")[0].outcome == ""
+    assert books.notices("ada")[0].outcome == "unwritable"
+    books.later(hours=1)
     assert not books.due()
 
 

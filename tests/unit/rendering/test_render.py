@@ -428,3 +428,21 @@ def test_a_long_mail_offers_the_way_out_at_the_top_too() -> None:
 def test_a_public_address_that_is_none_is_refused() -> None:
     with pytest.raises(RenderingRefused, match="public address"):
         render(issue_of(tea()), Publication(name="x"), followed=(), tracking=0, public_url="here")
+
+
+def test_a_segment_that_readers_do_not_know_is_never_named_to_them() -> None:
+    items = tuple(Item(key, f"About {key}", segments=(key, "lapsed")) for key in ("ai", "luxury"))
+    issue = Issue(title="Weekly", slug="weekly", sections=(Section(items=items),))
+    house = Publication(
+        name="The Gazette",
+        from_address="news@example.org",
+        segments=(("ai", "AI"), ("luxury", "Luxury")),
+    )
+
+    both = render(issue, house, followed=("ai", "luxury"), tracking=0, public_url=OURS)
+    by_rule = render(issue, house, followed=("ai", "luxury", "lapsed"), tracking=0, public_url=OURS)
+
+    assert "because you follow AI and Luxury" in both.text
+    for part in (by_rule.text, by_rule.html):
+        assert "because you subscribed to it" in part
+        assert "lapsed" not in part

@@ -209,9 +209,12 @@ def test_what_was_done_before_a_moment_can_go(database: Database) -> None:
     scene.load(scene.hit("Ada", after=60), scene.hit("Ben", after=7200))
 
     with database.transaction() as session:
-        gone = engaging.forget_before(session, NOON + timedelta(hours=1))
+        moment = NOON + timedelta(hours=1)
+        (issue,) = engaging.issues_before(session, moment)
+        assert engaging.issues_before(session, NOON) == ()
+        assert engaging.forget_before(session, issue + 1, moment) == 0
+        assert engaging.forget_before(session, issue, moment) == 1
 
-    assert gone == 1
     assert acts(scene, "Ada") == set()
 
 

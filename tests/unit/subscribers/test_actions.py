@@ -188,7 +188,7 @@ def test_somebody_pending_may_leave(session: Session, cast: Cast) -> None:
     actions.unsubscribe(session, cast.ben, segments=None, now=LATER, source="link")
 
     assert state(session, cast.ben) is State.UNSUBSCRIBED
-    assert not queries.may_be_asked(session, cast.ben)
+    assert queries.open_segments(session, cast.ben) is None
 
 
 def test_tracking_is_withdrawn_and_noted(session: Session, cast: Cast) -> None:

@@ -111,6 +111,6 @@ def test_an_erasure_covers_earlier_addresses_unless_they_are_somebody_elses(
     actions.erase(session, cast.ada, now=NOON, source="link")
     keys = [Cast.key(name) for name in ("ada", "lovelace", "countess")]
 
-    assert queries.suppressed(session, keys) == set(keys[1:])
+    assert set(queries.active_suppressions(session, keys)) == set(keys[1:])
     assert queries.subscriber(session, other).is_mailable
     assert session.scalar(select(FormerAddressRow.id)) is None

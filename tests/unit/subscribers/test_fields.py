@@ -35,6 +35,7 @@ LIKES = CustomField("likes", "Likes", Kind.TAGS)
 @pytest.mark.parametrize(
     ("field", "text", "value"),
     [
+        (LIKES, "咖啡，读书、茶；vip", ["咖啡", "读书", "茶", "vip"]),
         (CITY, "  New\tYork\n", "New York"),
         (CITY, "北京", "北京"),
         (CITY, "a\0b", "ab"),

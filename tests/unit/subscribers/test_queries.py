@@ -8,9 +8,10 @@ from sqlalchemy.orm import Session
 
 from subscribers import actions, queries, search
 from subscribers.address import EmailAddress
+from subscribers.rules import queries as rules
 from subscribers.segment import NewSegment
 from subscribers.subscriber import State, SubscriberId, SubscriberNotFound
-from tests.unit.subscribers.people import KEY, NOON, Cast, confirmed, subscribed
+from tests.unit.subscribers.people import KEY, NOON, Cast
 
 
 def candidates(session: Session, *segments: str) -> dict[int, Any]:
@@ -157,7 +158,7 @@ def test_everybody_is_counted_in_one_state(session: Session, cast: Cast) -> None
 def test_a_segment_counts_its_followers_and_those_it_reaches(session: Session, cast: Cast) -> None:
     assert cast
     actions.create_segment(session, NewSegment("new", "New"))
-    counted = {each.segment.key: each for each in queries.segment_counts(session)}
+    counted = {each.segment.key: each for each in rules.sizes(session, NOON)}
 
     assert {key: (each.followers, each.mailable) for key, each in counted.items()} == {
         "e-commerce": (0, 0),
@@ -185,12 +186,3 @@ def test_who_follows_nothing_is_not_mailable(session: Session, cast: Cast) -> No
 
     assert not queries.explain(session, cast.ada, now=NOON).mailable
     assert not queries.explain(session, cast.dan, now=NOON).mailable
-
-
-def test_a_confirmation_is_sent_only_where_it_would_count(session: Session, cast: Cast) -> None:
-    assert queries.may_be_asked(session, cast.ben)
-    assert not queries.may_be_asked(session, cast.ada)
-    subscribed(session, "dan")
-    assert not queries.may_be_asked(session, cast.dan)
-    eve = confirmed(session, "eve")
-    assert not queries.may_be_asked(session, eve)

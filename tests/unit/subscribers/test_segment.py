@@ -7,6 +7,7 @@ from subscribers import actions, queries
 from subscribers.segment import (
     STARTING,
     NewSegment,
+    SegmentColorInvalid,
     SegmentExists,
     SegmentKeyInvalid,
     SegmentNotFound,
@@ -36,6 +37,22 @@ def test_a_new_segment_comes_last(session: Session) -> None:
 
     assert queries.segments(session)[-1].key == "deep-tech"
     assert queries.segment(session, "deep-tech").name == "Deep tech"
+
+
+def test_what_readers_see_of_a_segment_is_one_line(session: Session) -> None:
+    names = {"en": "Deep\n\u202etech\0", "zh": "\0", "fr": "x" * 1000}
+    actions.create_segment(session, NewSegment("deep-tech", "\0", names, "A\x1b\nline"))
+
+    made = queries.segment(session, "deep-tech")
+    assert made.name == "deep-tech"
+    assert made.names == {"en": "Deep tech", "fr": "x" * 100}
+    assert made.description == "A line"
+
+
+@pytest.mark.parametrize("color", ["red", "#12345", "#1a7f37;x:url(//evil)", "#1a7f37\n"])
+def test_a_colour_is_nothing_but_a_colour(session: Session, color: str) -> None:
+    with pytest.raises(SegmentColorInvalid):
+        actions.create_segment(session, NewSegment("deep-tech", "Deep tech", color=color))
 
 
 def test_a_key_is_given_once(session: Session) -> None:

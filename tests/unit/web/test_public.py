@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 from fastapi import FastAPI
 from fastapi.testclient import TestClient
+from sqlalchemy import update
 
 from mailer.campaigns import actions as campaigns
 from mailer.kit.database import Database
@@ -18,6 +19,8 @@ from mailer.web.public import router as routes
 from mailer.web.public.paper import STYLE
 from subscribers import actions as subscribers
 from subscribers import queries
+from subscribers.models import SegmentRow
+from subscribers.rules import json_tree, language
 from tests.unit.tracking.scene import FIREFOX, NOON, PUBLICATION, Scene, sent
 from tests.unit.web.stand_in import house
 
@@ -286,6 +289,18 @@ def test_one_click_leaves_what_the_letter_was_not_for(door: Door) -> None:
     door.client.post(f"/u/{door.token('Cleo')}", content=ONE_CLICK, headers=FORM)
 
     assert door.scene.following("Cleo") == ("luxury",)
+
+
+def test_one_click_in_a_letter_that_a_rule_brought_ends_everything(door: Door) -> None:
+    with door.scene.database.transaction() as session:
+        cleo = door.scene.people["Cleo"]
+        subscribers.follow(session, cleo, ["luxury"], now=NOON, source="test")
+        rule = json_tree.write(language.parse("language = en"))
+        session.execute(update(SegmentRow).where(SegmentRow.key == "ai").values(rule=rule))
+
+    door.client.post(f"/u/{door.token('Cleo')}", content=ONE_CLICK, headers=FORM)
+
+    assert door.scene.following("Cleo") == ()
 
 
 def test_one_click_in_a_letter_nobody_remembers_ends_everything(door: Door) -> None:

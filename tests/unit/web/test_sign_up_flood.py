@@ -27,7 +27,7 @@ from subscribers.address import EmailAddress
 from tests.unit.web.gate import Site, opened
 from tests.unit.web.stand_in import NOON
 
-ORIGINS, PEOPLE, DAYS = 5_000, 500, 5
+ORIGINS, PEOPLE, DAYS = 5_000, 200, 5
 VICTIM = "victim@gmail.com"
 QUIET = structlog.make_filtering_bound_logger(logging.WARNING)
 SPELLINGS = (VICTIM, "v.ictim@gmail.com", "victim+news@gmail.com", "Victim@googlemail.com")
@@ -40,7 +40,7 @@ class Post:
     address: str
 
 
-def storm(posts: int) -> Iterator[Post]:
+def storm(posts: int, readers: int = PEOPLE) -> Iterator[Post]:
     """Some thousand posts an hour against the victim; and people, one now and then."""
     dice = random.Random(14)  # noqa: S311  # the same storm every time
     origins = [f"{n % 119 + 1}.{n % 250}.{n // 250}.{n % 199 + 1}" for n in range(ORIGINS)]
@@ -52,7 +52,7 @@ def storm(posts: int) -> Iterator[Post]:
     providers = ("gmail.com", "qq.com", "example.org", "163.com", "small.example")
     people = [
         Post(NOON + length * dice.random(), home(dice, n), f"reader{n}@{providers[n % 5]}")
-        for n in range(PEOPLE)
+        for n in range(readers)
     ]
     return iter(sorted(flood + people, key=lambda post: post.at))
 
@@ -69,12 +69,14 @@ def home(dice: random.Random, number: int) -> str:
 @pytest.mark.slow
 @pytest.mark.timeout(300)
 @pytest.mark.parametrize(
-    ("kept", "posts"),
-    [("memory", 100_000), ("redis", 5_000)],  # Redis answers five times per post, over a socket
+    ("kept", "posts", "people"),
+    # Redis answers five times per post, over a socket
+    [("memory", 100_000, PEOPLE), ("redis", 1_500, 100)],
 )
 def test_a_flood_brings_its_victim_three_letters_and_people_get_through(
     kept: str,
     posts: int,
+    people: int,
     sqlite_database: Database,
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
@@ -89,11 +91,11 @@ def test_a_flood_brings_its_victim_three_letters_and_people_get_through(
     with time_machine.travel(NOON, tick=False) as moved:
         monkeypatch.setattr(clock, "now", lambda: site.app.time)
         worked = NOON
-        for post in storm(posts):
+        for post in storm(posts, people):
             moved.move_to(post.at)
             site.app.time = post.at
             enter(site, gate, post)
-            if post.at - worked > timedelta(hours=1):
+            if post.at - worked > timedelta(hours=6):  # a worker comes by; each look costs a commit
                 got += [(letter.recipient, post.at) for letter in site.work()]
                 worked = post.at
         got += [(letter.recipient, site.app.time) for letter in site.work()]
@@ -102,7 +104,7 @@ def test_a_flood_brings_its_victim_three_letters_and_people_get_through(
     assert len(mailbox) == 3
     assert all(after - before >= timedelta(hours=24) for before, after in pairwise(mailbox))
     readers = Counter(who for who, _ in got if who.startswith("reader"))
-    assert len(readers) >= 0.99 * PEOPLE
+    assert len(readers) >= 0.99 * people
     assert set(readers.values()) == {1}
 
 
@@ -128,11 +130,11 @@ def enter(site: Site, gate: Gate, post: Post) -> None:
 def test_the_pages_themselves_withstand_the_flood(
     sqlite_database: Database, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """A sample of a thousand posts with their forms, as requests to the application."""
+    """A sample of some hundred posts with their forms, as requests to the application."""
     site = opened(sqlite_database, tmp_path, monkeypatch)
     got: list[str] = []
     with time_machine.travel(NOON, tick=False) as moved:
-        for number, post in enumerate(storm(500)):
+        for number, post in enumerate(storm(200, 100)):
             moved.move_to(post.at)
             site.app.time = post.at
             form = site.form(address=post.address)
@@ -142,7 +144,7 @@ def test_the_pages_themselves_withstand_the_flood(
         got += [letter.recipient for letter in site.work()]
 
     assert sum("ictim" in who for who in got) <= 3
-    assert len({who for who in got if who.startswith("reader")}) >= 0.99 * PEOPLE
+    assert len({who for who in got if who.startswith("reader")}) >= 0.99 * 100
 
 
 def asked(pages: Any, peer: str, form: dict[str, Any]) -> int:

@@ -47,6 +47,12 @@ def test_an_encoding_nobody_knows_is_refused(asked: str) -> None:
         find(b"email\n", asked)
 
 
+@pytest.mark.parametrize("asked", ["idna", "punycode", "utf-16"])
+def test_an_encoding_the_file_cannot_be_read_in_is_refused(asked: str) -> None:
+    with pytest.raises(FileInvalid, match=f"cannot be read as {asked}"):
+        find(b"email,name\nada@example.org,Ad\xe9\n", asked)
+
+
 @given(st.binary(max_size=200))
 def test_any_octets_have_an_answer(octets: bytes) -> None:
     try:

@@ -4,6 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from subscribers.fields import CustomField, Kind
 from subscribers.intake.columns import understand
 from subscribers.intake.person import Reader, RowInvalid, joined
 from subscribers.intake.row import Row
@@ -78,3 +79,23 @@ def test_segments_may_be_called_by_key_or_name_in_any_language() -> None:
     cells = ["ada@example.org", "E-commerce; 人工智能"]
 
     assert read(Row(2, cells)).person.segments == ("luxury", "e-commerce", "ai")
+
+
+@pytest.mark.parametrize(
+    ("attributes", "value"),
+    [
+        ('{"score": 123456.78}', 123456.78),
+        ('{"score": 12345678.5}', 12345678.5),
+        ('{"score": 1e400}', None),
+        ('{"score": NaN}', None),
+    ],
+)
+def test_a_number_in_json_is_taken_to_the_last_digit_or_not_at_all(
+    attributes: str, value: float | None
+) -> None:
+    schema = (CustomField("score", "Score", Kind.NUMBER),)
+    headings = ("uuid", "email", "name", "attributes", "status")
+    reader = Reader(understand(headings, (), schema, told={}), (), schema, everybody=("ai",))
+    row = Row(2, ("1", "ada@example.org", "Ada", attributes, "enabled"))
+
+    assert reader.read(row).person.fields.get("score") == value

@@ -1,5 +1,6 @@
 """A workbook's first sheet is a table; one made to harm is refused before it is expanded."""
 
+import hashlib
 import io
 import struct
 import time
@@ -190,3 +191,95 @@ def test_the_limits_are_what_the_manual_says() -> None:
     assert f"{archive.MAX_EXPANDED >> 20} MB, {archive.MAX_RATIO}-fold" in manual
     assert f"{measure.MAX_CELLS:,} cells" in manual
     assert f"{measure.MAX_ROWS:,} rows, {measure.MAX_TEXT >> 20} MB of text" in manual
+
+
+CORNER = "<row r='1048576'><c r='XFD1048576'><v>1</v></c></row>"
+WIDE = (
+    f"<worksheet><sheetData><row r='1'><c r='A1'><v>1</v></c></row>{CORNER}</sheetData></worksheet>"
+)
+
+
+def moved(sheet: str, name: str, target: str) -> bytes:
+    """A workbook whose sheet lies in a part of another name."""
+    with zipfile.ZipFile(io.BytesIO(xlsx(PEOPLE))) as book:
+        parts = {each: book.read(each) for each in book.namelist() if each != SHEET}
+    led = parts["xl/_rels/workbook.xml.rels"].replace(b"worksheets/sheet1.xml", target.encode())
+    return packed({**parts, "xl/_rels/workbook.xml.rels": led, name: sheet})
+
+
+@pytest.mark.parametrize(
+    ("name", "target", "reason"),
+    [
+        ("xl/worksheets/sheet1.bin", "worksheets/sheet1.bin", "name that no sheet has"),
+        ("xl/sheets/s.xml", "/xl/sheets/s.xml", "spans more"),
+        ("xl/worksheets/SHEET1.XML", "worksheets/SHEET1.XML", "spans more"),
+    ],
+)
+def test_a_sheet_is_measured_whatever_its_part_is_called(
+    name: str, target: str, reason: str
+) -> None:
+    assert reason in refusal(moved(WIDE, name, target))
+
+
+@pytest.mark.parametrize(
+    "rows",
+    [
+        "<row r='3'><c r='XFD1048576'><v>1</v></c></row>",  # the cell's word counts, not the row's
+        "<row r='99999999'><c r='A99999999'><v>1</v></c></row>",  # empty rows before it count too
+        CORNER,
+    ],
+)
+def test_a_cell_far_away_is_refused_however_it_is_reached(rows: str) -> None:
+    sheet = f"<worksheet><sheetData>{rows}</sheetData></worksheet>"
+
+    assert "spans more" in refusal(replaced(xlsx(PEOPLE), SHEET, sheet))
+
+
+def test_strings_are_found_under_capital_letters_too() -> None:
+    cells = "".join(f"<row r='{n}'><c r='A{n}' t='s'><v>0</v></c></row>" for n in range(1, 4000))
+    book = replaced(xlsx(PEOPLE), SHEET, f"<worksheet><sheetData>{cells}</sheetData></worksheet>")
+    with zipfile.ZipFile(io.BytesIO(book)) as each:
+        parts = {n: each.read(n) for n in each.namelist() if n != "xl/sharedStrings.xml"}
+    strings = f"<sst><si><t>{'x' * 30_000}</t></si></sst>"
+
+    assert "MB of text" in refusal(packed({**parts, "xl/SHAREDSTRINGS.xml": strings}))
+
+
+@pytest.mark.parametrize("other", ["content.xml", "xl/workbook.bin"])
+def test_a_workbook_is_of_one_kind(other: str) -> None:
+    assert "two kinds" in refusal(replaced(xlsx(PEOPLE), other, "<a/>"))
+
+
+def test_text_that_an_ods_only_speaks_of_counts() -> None:
+    head = row(cell("email"))
+    value = f'<table:table-cell office:value-type="string" office:string-value="{"x" * 2000}"/>'
+
+    assert "MB of text" in refusal(ods(head + row(cell('<text:s text:c="40000000"/>'))))
+    assert "MB of text" in refusal(ods(head + row(value, repeated=100_000)))
+    noted = f"<office:annotation><text:p>n</text:p></office:annotation>{'x' * 2000}"
+    assert "MB of text" in refusal(ods(head + row(cell(noted), repeated=100_000)))
+
+
+def test_a_tag_that_hardly_ends_is_refused_before_it_is_read_over_and_over() -> None:
+    rows = "<row r='1' x='" + "0123456789abcdef" * 400_000 + "'/>"
+    sheet = f"<worksheet><sheetData>{rows}</sheetData></worksheet>"
+    noise = hashlib.shake_128(b"noise").hexdigest(100_000)  # what is all alike is refused for that
+
+    book = replaced(xlsx(PEOPLE), SHEET, sheet.replace("x='", f"x='{noise}"))
+    assert "does not end" in refusal(book)
+
+
+def test_a_part_has_so_many_tags_at_most(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(measure, "MAX_TAGS", 20)
+
+    assert "more than 20 tags" in refusal(xlsx(PEOPLE))
+
+
+def test_archives_and_xml_of_no_known_version_are_damaged() -> None:
+    book = bytearray(xlsx(PEOPLE))
+    place = book.index(b"PK\x01\x02")
+    book[place + 6] = 203  # the version needed to read it
+
+    assert "damaged" in refusal(bytes(book))
+    odd = '<?xml version="1.0" encoding="UTF.8"?><worksheet/>'
+    assert "damaged" in refusal(replaced(xlsx(PEOPLE), SHEET, odd))
