@@ -109,6 +109,10 @@ class Campaign:
     uncertain_count: int  # at the close
     created_at: datetime
     excluded_segments: tuple[str, ...] = ()  # keys: who is in one of them is left out
+    send_window: str = ""  # "08:00-20:00" by each recipient's clock; "" is any time
+    canary_size: int = 0  # people whose letters go first; the rest waits for how those fare
+    canary_started: int = 0  # of them, in a started chunk
+    canary_passed_at: datetime | None = None
 
     def keys(self, mask: int) -> tuple[str, ...]:
         """The segments that a set of them, as bits, stands for."""

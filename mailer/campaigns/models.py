@@ -43,6 +43,10 @@ class CampaignRow(Base):
     excluded_count: Mapped[int] = mapped_column(default=0)
     audience_count: Mapped[int] = mapped_column(default=0)
     uncertain_count: Mapped[int] = mapped_column(default=0)
+    send_window: Mapped[str] = mapped_column(Text, default="", server_default="")
+    canary_size: Mapped[int] = mapped_column(default=0, server_default="0")
+    canary_started: Mapped[int] = mapped_column(default=0, server_default="0")
+    canary_passed_at: Mapped[datetime | None] = mapped_column(Moment)
     created_at: Mapped[datetime] = mapped_column(Moment)
 
 

@@ -148,4 +148,8 @@ def _value(row: CampaignRow) -> Campaign:
         uncertain_count=row.uncertain_count,
         created_at=row.created_at,
         excluded_segments=tuple(row.excluded_segments),
+        send_window=row.send_window,
+        canary_size=row.canary_size,
+        canary_started=row.canary_started,
+        canary_passed_at=row.canary_passed_at,
     )

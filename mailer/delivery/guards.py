@@ -25,7 +25,10 @@ WORDS: dict[str, tuple[str, tuple[str, ...]]] = {
     ),
     "resolution": (
         "evidence",
-        ("campaign_id", "subscriber_id", "number", "outcome", "actor", "at"),
+        (
+            *("campaign_id", "subscriber_id", "number", "outcome", "actor", "at"),
+            *("batch", "position"),
+        ),
     ),
 }
 """Insert-only table -> the column with somebody's words, which may be emptied; all the others."""

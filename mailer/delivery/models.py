@@ -1,4 +1,7 @@
-"""Tables of the delivery: `audience`, `batch`, `delivery`, `attempt`, `resolution`, `worker`.
+"""Tables of the delivery: who gets what, who works on it, what became of it, what holds it up.
+
+`audience`, `batch`, `delivery`, `attempt`, `resolution`, `worker`, `brake`, `allowance`,
+`mail_domain` and `instance_guard`.
 
 `audience` (once frozen), `delivery`, `attempt` and `resolution` are insert-only: a trigger refuses
 UPDATE and DELETE (`guards.py`). They hold ids, never addresses.
@@ -9,9 +12,9 @@ person). The freeze takes its ids from the very tables they would be checked aga
 from the audience, and `queries.verify` names any that does not.
 """
 
-from datetime import datetime
+from datetime import date, datetime
 
-from sqlalchemy import DDL, CheckConstraint, ForeignKey, Index, Table, Text, event, text
+from sqlalchemy import DDL, CheckConstraint, ForeignKey, Index, Table, Text, event, false, text
 from sqlalchemy.orm import Mapped, mapped_column
 
 from mailer.delivery import guards
@@ -66,6 +69,11 @@ class BatchRow(Base):
     started_to: Mapped[int] = mapped_column(default=0)  # highest position of a started chunk
     deaths: Mapped[int] = mapped_column(default=0)  # leases lost by the death of their worker
     reason: Mapped[str] = mapped_column(Text, default="")  # why it was given back early
+    wave: Mapped[int] = mapped_column(default=0, server_default="0")  # the most engaged are in 0
+    zone: Mapped[str] = mapped_column(Text, default="", server_default="")  # its people's clock
+    resend: Mapped[bool] = mapped_column(default=False, server_default=false())
+    """Its people stand in `resolution`: uncertain letters that are known not to have left."""
+    relay: Mapped[str] = mapped_column(Text, default="", server_default="")  # it was last sent by
 
 
 class DeliveryRow(Base):
@@ -123,6 +131,7 @@ class ResolutionRow(Base):
     """`resolution`: what was learnt later about an uncertain letter."""
 
     __tablename__ = "resolution"
+    __table_args__ = (Index("ix_resolution_place", "campaign_id", "batch", "position"),)
 
     campaign_id: Mapped[int] = mapped_column(primary_key=True)
     subscriber_id: Mapped[int] = mapped_column(primary_key=True)
@@ -131,6 +140,8 @@ class ResolutionRow(Base):
     evidence: Mapped[str] = mapped_column(Text)
     actor: Mapped[str] = mapped_column(Text)
     at: Mapped[datetime] = mapped_column(Moment)
+    batch: Mapped[int | None]  # with resend: the batch that sends it again
+    position: Mapped[int | None]  # in it
 
 
 class WorkerRow(Base):
@@ -147,6 +158,71 @@ class WorkerRow(Base):
     started_at: Mapped[datetime] = mapped_column(Moment)
     heartbeat_at: Mapped[datetime] = mapped_column(Moment)
     stopped_at: Mapped[datetime | None] = mapped_column(Moment)  # left in order
+    queues: Mapped[str] = mapped_column(Text, default="", server_default="")  # it hears knocks of
+
+
+class BrakeRow(Base):
+    """`brake`: what must not be sent now, and why. Closed ones stay, as the history."""
+
+    __tablename__ = "brake"
+    __table_args__ = (
+        Index(  # one at a time for each thing
+            "uq_brake_on",
+            "scope",
+            "name",
+            unique=True,
+            sqlite_where=text("off_at IS NULL"),
+            postgresql_where=text("off_at IS NULL"),
+        ),
+    )
+
+    id: Mapped[int] = mapped_column(primary_key=True)
+    scope: Mapped[str] = mapped_column(Text)  # all, relay, lane, campaign
+    name: Mapped[str] = mapped_column(Text)  # of the relay or lane, number of the campaign; "" all
+    cause: Mapped[str] = mapped_column(Text)  # a word: auth, refused, blocked, deferrals, hand …
+    reason: Mapped[str] = mapped_column(Text)  # a sentence, with the figures or the reply
+    actor: Mapped[str] = mapped_column(Text)  # who put it on: a worker, or a person by name
+    on_at: Mapped[datetime] = mapped_column(Moment)
+    probe_at: Mapped[datetime | None] = mapped_column(Moment)  # None: only a person takes it off
+    trips: Mapped[int] = mapped_column(default=1)  # times it went on without a success between
+    probing: Mapped[bool] = mapped_column(default=False)  # a little may go, to see
+    off_at: Mapped[datetime | None] = mapped_column(Moment)
+    off_by: Mapped[str] = mapped_column(Text, default="")  # what or who took it off
+
+
+class AllowanceRow(Base):
+    """`allowance`: how much of a day's warm-up allowance of a relay and lane is taken."""
+
+    __tablename__ = "allowance"
+
+    relay: Mapped[str] = mapped_column(Text, primary_key=True)
+    lane: Mapped[str] = mapped_column(Text, primary_key=True)
+    day: Mapped[date] = mapped_column(primary_key=True)  # UTC
+    step: Mapped[int] = mapped_column(default=0)  # rung of the ladder, from 0
+    cap: Mapped[int]
+    taken: Mapped[int] = mapped_column(default=0)
+
+
+class MailDomainRow(Base):
+    """`mail_domain`: where a domain's mail goes, looked up now and then."""
+
+    __tablename__ = "mail_domain"
+
+    domain: Mapped[str] = mapped_column(Text, primary_key=True)
+    mx: Mapped[str] = mapped_column(Text)  # the preferred host, lower case; "" where there is none
+    looked_up_at: Mapped[datetime] = mapped_column(Moment)
+
+
+class InstanceGuardRow(Base):
+    """`instance_guard`: one row that a restored or copied database gives itself away by."""
+
+    __tablename__ = "instance_guard"
+
+    id: Mapped[int] = mapped_column(primary_key=True)  # 1
+    instance: Mapped[str] = mapped_column(Text)  # made once, kept beside every journal too
+    counter: Mapped[int] = mapped_column(default=0)  # rises with each sign of life
+    cluster: Mapped[str] = mapped_column(Text, default="")  # system and timeline of PostgreSQL
+    alive_at: Mapped[datetime] = mapped_column(Moment)
 
 
 def _install() -> None:
