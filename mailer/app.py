@@ -2,33 +2,24 @@
 
 import os
 import threading
-import uuid
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
-from datetime import datetime, timedelta
+from datetime import datetime
 from functools import cached_property, partial
 from typing import Any
-from urllib.parse import urlsplit
 
 import structlog
 from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.orm import Session
 
-from mailer import jobs
+from mailer import equipment, jobs
 from mailer.campaigns import actions as campaigns
 from mailer.campaigns.campaign import CampaignId
 from mailer.content.issue import Numbering, Publication
 from mailer.delivery import actions as delivery
-from mailer.delivery.compose import Composers, Letterhead
 from mailer.delivery.dispatch import Dispatcher
-from mailer.delivery.dkim import Signer
-from mailer.delivery.engine import relay_from_url
-from mailer.delivery.journal import Journal
-from mailer.delivery.relay_address import relay_address
-from mailer.delivery.run import Terms
-from mailer.delivery.smtp import Timeouts
-from mailer.delivery.verdict import Patience
+from mailer.equipment import Equipped
 from mailer.inbox.server import Inbox
 from mailer.kit import broker, clock, log, settings
 from mailer.kit.database import Database, is_current, upgrade
@@ -37,7 +28,6 @@ from mailer.kit.errors import DibaoError, Misconfigured, Unavailable
 from mailer.kit.settings import Settings
 from mailer.kit.signing import Keyring
 from mailer.kit.turns import Turns
-from mailer.notices.letters import Letters, Stationery
 from mailer.notices.sending import Sender
 from mailer.privacy import erasing
 from mailer.privacy.erasing import House
@@ -92,6 +82,12 @@ class App:
         )
 
     @property
+    def equipped(self) -> Equipped:
+        """What sending needs of this process."""
+        inbox = self.inbox.port if self.inbox else None
+        return Equipped(self.settings, self.database, self.keyring, self.publication, inbox)
+
+    @property
     def address_key(self) -> Canon:
         """Which addresses are one person's, and the key that stored ones are hashed with."""
         return Canon.of(self.settings.secrets, self.settings.same_person)
@@ -114,14 +110,14 @@ class App:
         """The dispatcher of this process, with its journal and relay; made at the first call."""
         with self._lock:
             if self._dispatcher is None:
-                self._dispatcher = _dispatcher(self)
+                self._dispatcher = equipment.dispatcher(self.equipped)
             return self._dispatcher
 
     def notices(self) -> Sender:
         """What sends our own letters in this process; made at the first call."""
         with self._lock:
             if self._notices is None:
-                self._notices = _notices(self)
+                self._notices = equipment.notices(self.equipped, key=self.address_key)
             return self._notices
 
     def ensure_schema(self) -> None:
@@ -281,9 +277,7 @@ def compose(chosen: Settings) -> App:
 
     Raises Misconfigured for what only their user can tell to be wrong: relay, key, database.
     """
-    _signer(chosen)
-    if not chosen.smtp_url.startswith("inbox:"):
-        relay_address(chosen.smtp_url)
+    equipment.check(chosen)
     log.configure(chosen.log_format, chosen.log_level)
     app = App(
         settings=chosen,
@@ -294,81 +288,6 @@ def compose(chosen: Settings) -> App:
     )
     os.register_at_fork(after_in_child=app.after_fork)
     return app
-
-
-def _dispatcher(app: App) -> Dispatcher:
-    own = app.settings
-    worker = f"{os.getpid()}-{uuid.uuid4().hex[:12]}"
-    kept = Journal.open(own.data_dir / "journal", worker)
-    url = _relay_url(app)
-    timeouts = Timeouts(reply=own.smtp_timeout, dot=own.dot_timeout)
-    relay = relay_from_url(
-        url,
-        connections=own.connections,
-        journal=kept,
-        timeouts=timeouts,
-        ahead=max(1, own.chunk_size // 4),  # what waits composed is uncertain if the host is lost
-        name=own.sender_domain,
-    )
-    letterhead = Letterhead(
-        keyring=app.keyring,
-        public_url=own.public_url,
-        bounce_domain=own.bounce_domain,
-        list_name=app.publication.name,
-        signer=_signer(own),
-    )
-    waits = tuple(timedelta(seconds=int(wait)) for wait in own.retry_waits.split())
-    terms = Terms(
-        chunk_size=own.chunk_size,
-        batch_size=own.batch_size,
-        lease=own.lease,
-        patience=Patience(waits=waits, limit=timedelta(seconds=own.patience)),
-    )
-    return Dispatcher(
-        app.database,
-        relay,
-        kept,
-        composers=Composers(app.database, letterhead),
-        worker=worker,
-        relay_name=urlsplit(url).hostname or "",
-        terms=terms,
-    )
-
-
-def _notices(app: App) -> Sender:
-    own = app.settings
-    stationery = Stationery(
-        keyring=app.keyring,
-        publication=app.publication,
-        public_url=own.public_url,
-        days=own.keep_unconfirmed,
-        bounce_domain=own.bounce_domain,
-        signer=_signer(own),
-    )
-    relay = partial(
-        relay_from_url,
-        _relay_url(app),
-        connections=min(4, own.connections),
-        timeouts=Timeouts(reply=own.smtp_timeout, dot=own.dot_timeout),
-        name=own.sender_domain,
-    )
-    return Sender(app.database, relay, Letters(stationery), key=app.address_key)
-
-
-def _relay_url(app: App) -> str:
-    own = app.settings
-    if own.smtp_url.startswith("inbox:"):
-        return f"smtp://{own.inbox_host}:{app.inbox.port if app.inbox else own.inbox_port}"
-    return own.smtp_url
-
-
-def _signer(own: Settings) -> Signer | None:
-    key = own.dkim_key.get_secret_value()
-    if not own.dkim_selector and not key:
-        return None
-    if not own.dkim_selector or not key:
-        raise Misconfigured("DIBAO_DKIM_SELECTOR and DIBAO_DKIM_KEY: set both, or neither")
-    return Signer(own.dkim_selector, own.sender_domain, key)
 
 
 def publication(chosen: Settings) -> Publication:

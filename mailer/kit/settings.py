@@ -120,6 +120,12 @@ class Settings(BaseModel):
     dkim_key: SecretStr = SecretStr("")
     """DKIM private key, PEM (RSA 2048 or Ed25519); best from a file: `DIBAO_DKIM_KEY_FILE`."""
 
+    delivery_file: str = ""
+    """A TOML file with more than one relay, lanes, warm-up, quiet hours, brakes: docs/pacing.md."""
+
+    journal_mode: Literal["write", "fsync"] = "write"
+    """How much the journal survives: `write` the death of a process, `fsync` a power loss too."""
+
     connections: int = Field(default=20, ge=1, le=500)
     """SMTP connections per worker process, and so the most letters one crash leaves uncertain."""
 
