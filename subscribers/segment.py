@@ -1,7 +1,7 @@
 """A segment: a named set of subscribers, and the three an installation starts with."""
 
 import re
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any, Final
@@ -122,8 +122,3 @@ def parse_key(text: str) -> str:
     if len(text) > MAX_KEY or not _KEY.fullmatch(text):
         raise SegmentKeyInvalid
     return text
-
-
-def mask(segments: Sequence[str], followed: Collection[str]) -> int:
-    """Say as bits which of a campaign's segments are followed: bit n is the n-th segment."""
-    return sum(1 << n for n, key in enumerate(segments) if key in followed)

@@ -11,18 +11,14 @@ from datetime import datetime
 from typing import Any, Final
 
 from sqlalchemy import (
-    ColumnElement,
-    any_,
     bindparam,
     func,
     insert,
-    literal,
     select,
     text,
     update,
 )
-from sqlalchemy.dialects.postgresql import ARRAY
-from sqlalchemy.orm import InstrumentedAttribute, Session
+from sqlalchemy.orm import Session
 
 from mailer.kit.database import copy_rows, insert_many
 from subscribers import record
@@ -37,6 +33,7 @@ from subscribers.models import (
     SubscriberRow,
     SuppressionRow,
 )
+from subscribers.segment_sql import among
 from subscribers.subscriber import NewPerson, State, SubscriberId
 from subscribers.suppression import Reason
 
@@ -126,17 +123,17 @@ def look_up(session: Session, keys: Sequence[str], *, hold: bool = False) -> Fou
     """
     columns = (_person.address_key, _person.id, _person.state, _person.name)
     found = select(*columns, _person.language, _person.timezone, _person.fields).where(
-        _named(session, _person.address_key, keys)
+        among(session, _person.address_key, keys)
     )
     if hold:
         found = found.order_by(_person.id).with_for_update(key_share=True)
     people = session.execute(found).all()
     follows = _follows(session, [row.id for row in people])
     stops = select(_stop.address_key, _stop.reason).where(
-        _named(session, _stop.address_key, keys), _stop.lifted_at.is_(None)
+        among(session, _stop.address_key, keys), _stop.lifted_at.is_(None)
     )
     moved = select(FormerAddressRow.address_key).where(
-        _named(session, FormerAddressRow.address_key, keys)
+        among(session, FormerAddressRow.address_key, keys)
     )
     known = {
         row.address_key: Known(
@@ -213,7 +210,7 @@ def _follows(session: Session, people: Sequence[int]) -> dict[int, set[str]]:
         pairs = (
             select(FollowRow.subscriber_id, SegmentRow.key)
             .join(SegmentRow, SegmentRow.id == FollowRow.segment_id)
-            .where(_named(session, FollowRow.subscriber_id, people))
+            .where(among(session, FollowRow.subscriber_id, people))
         )
         for number, key in session.execute(pairs):
             follows.setdefault(number, set()).add(key)
@@ -371,13 +368,3 @@ def _change(session: Session, changed: Sequence[tuple[Known, Merged]], now: date
         "fields": [_json(row["fields"]) for row in rows],
     }
     session.execute(_CHANGE, {"now": now, **arrays})
-
-
-def _named(
-    session: Session, column: InstrumentedAttribute[Any], values: Sequence[object]
-) -> ColumnElement[bool]:
-    """Say whether a column has one of many values, sent as one: placeholders take time to read."""
-    if session.get_bind().dialect.name == "sqlite":
-        each = func.json_each(json.dumps(list(values))).table_valued("value")
-        return column.in_(select(each.c.value))
-    return column == any_(literal(list(values), ARRAY(column.type)))

@@ -11,7 +11,6 @@ from subscribers.segment import (
     SegmentExists,
     SegmentKeyInvalid,
     SegmentNotFound,
-    mask,
     parse_key,
 )
 
@@ -71,7 +70,3 @@ def test_missing_segments_are_named_with_those_there_are(session: Session) -> No
         queries.require_segments(session, ["sport", "ai", "food"])
     with pytest.raises(SegmentNotFound, match="'sport'"):
         queries.segment(session, "sport")
-
-
-def test_a_mask_has_a_bit_for_each_segment_of_the_campaign() -> None:
-    assert mask(("e-commerce", "ai", "luxury"), {"luxury", "e-commerce", "sport"}) == 0b101
