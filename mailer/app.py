@@ -18,6 +18,7 @@ from mailer.campaigns import actions as campaigns
 from mailer.campaigns.campaign import CampaignId
 from mailer.content.issue import Numbering, Publication
 from mailer.delivery import actions as delivery
+from mailer.delivery import brakes, workers
 from mailer.delivery.dispatch import Dispatcher
 from mailer.equipment import Equipped
 from mailer.inbox.server import Inbox
@@ -56,11 +57,12 @@ class App:
     _turns: list[Turns] = field(default_factory=list)
     _dispatcher: Dispatcher | None = None
     _notices: Sender | None = None
+    _stopping: bool = False
     _lock: threading.RLock = field(default_factory=threading.RLock)
 
     def __post_init__(self) -> None:
         """Nothing runs yet that a signal could find in the middle."""
-        self._drainage = Drainage(self._drain)
+        self._drainage = Drainage(self.drain)
 
     @cached_property
     def celery(self) -> Any:
@@ -79,6 +81,9 @@ class App:
             dispatcher=self.dispatcher,
             notices=self.notices,
             knock=lambda job, campaign: self.knock(job, campaign=campaign),
+            plan=equipment.plan(self.settings),
+            queues=partial(broker.heard, self.celery),
+            stopping=lambda: self._stopping,
         )
 
     @property
@@ -110,7 +115,9 @@ class App:
         """The dispatcher of this process, with its journal and relay; made at the first call."""
         with self._lock:
             if self._dispatcher is None:
-                self._dispatcher = equipment.dispatcher(self.equipped)
+                self._dispatcher = equipment.dispatcher(
+                    self.equipped, queues=broker.heard(self.celery)
+                )
             return self._dispatcher
 
     def notices(self) -> Sender:
@@ -142,7 +149,7 @@ class App:
     def resume(self, campaign: CampaignId) -> None:
         """Go on with a paused campaign. Raises CampaignNotPaused."""
         with self.database.transaction() as session:
-            campaigns.resume(session, campaign)
+            brakes.resume(session, campaign, by="by hand", now=self.now())
         self.knock("campaign.send", campaign=campaign)
 
     def cancel(self, campaign: CampaignId) -> None:
@@ -178,19 +185,24 @@ class App:
         """Start the embedded worker and the sweep."""
         self._worker = broker.EmbeddedWorker(self.celery)
         self._worker.start()
-        self.start_sweeper()
+        self.start_working()
 
-    def start_sweeper(self) -> None:
-        """Look for due work every few seconds, in a thread."""
+    def start_working(self) -> None:
+        """Show signs of life, and look for due work every few seconds, each in a thread."""
+        self.start_living()
         self._take_turns("sweep", partial(jobs.sweep, self.tools), self.settings.sweep)
 
+    def start_living(self) -> None:
+        """Show that this process is alive, in a thread."""
+        self._take_turns("alive", partial(jobs.alive, self.tools), workers.BEAT)
+
     def start_counting(self) -> None:
-        """Load the hits that this process and its neighbours spool, in a thread."""
-        self._take_turns("count", partial(jobs.count, self.tools), COUNT)
+        """See that the hits of this host are counted, in a thread."""
+        self._take_turns("count", jobs.Counting(self.tools).turn, COUNT)
 
     def stop(self) -> None:
         """End what was started here: letters on the wire are finished, leases given back."""
-        self._drain()
+        self.drain()
         for turns in self._turns:
             turns.stop()
         self._turns.clear()
@@ -205,6 +217,7 @@ class App:
         if self.inbox is not None:
             self.inbox.stop()
             self.inbox = None
+        self._stopping = False
 
     def after_fork(self) -> None:
         """Forget what a child must not share with its parent: connections, journal, locks."""
@@ -212,9 +225,12 @@ class App:
         self._lock = threading.RLock()
         self._dispatcher = self._notices = None
         self._turns = []
-        self._drainage = Drainage(self._drain)
+        self._stopping = False
+        self._drainage = Drainage(self.drain)
 
-    def _drain(self) -> None:
+    def drain(self) -> None:
+        """Begin nothing more; what is on the wire comes to its end. From a signal handler too."""
+        self._stopping = True
         if self._dispatcher is not None:
             self._dispatcher.stop()
         if self._notices is not None:
@@ -308,6 +324,8 @@ def worker() -> Any:
     """The Celery app of a worker process, composed from the environment: see worker.py."""
     app = compose(settings.read(os.environ))
     app.ensure_schema()
-    broker.on_worker_ready(app.start_sweeper)
+    broker.on_worker_ready(app.start_working)
+    broker.on_child_ready(app.start_living)
+    broker.on_worker_stopping(app.drain)
     broker.on_worker_shutdown(app.stop)
     return app.celery

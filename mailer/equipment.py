@@ -5,18 +5,23 @@ import uuid
 from dataclasses import dataclass
 from datetime import timedelta
 from functools import partial
-from urllib.parse import urlsplit
+from pathlib import Path
 
 from mailer.content.issue import Publication
 from mailer.delivery.compose import Composers, Letterhead
 from mailer.delivery.dispatch import Dispatcher
 from mailer.delivery.dkim import Signer
-from mailer.delivery.engine import relay_from_url
+from mailer.delivery.engine import SmtpRelay, relay_from_url
+from mailer.delivery.exchange import Timeouts
+from mailer.delivery.instance import Guard
 from mailer.delivery.journal import Journal, Mode
+from mailer.delivery.pacing import Pacer
+from mailer.delivery.plan import Plan
 from mailer.delivery.relay_address import relay_address
-from mailer.delivery.run import Terms
-from mailer.delivery.smtp import Timeouts
+from mailer.delivery.tools import Terms
 from mailer.delivery.verdict import Patience
+from mailer.delivery.workers import workers
+from mailer.kit.buckets import buckets_for
 from mailer.kit.database import Database
 from mailer.kit.errors import Misconfigured
 from mailer.kit.settings import Settings
@@ -38,26 +43,45 @@ class Equipped:
 
 
 def check(chosen: Settings) -> None:
-    """Raise Misconfigured for a relay or a key that cannot be; nothing is opened."""
+    """Raise Misconfigured for a relay, a delivery file or a key that cannot be; opens nothing."""
     _signer(chosen)
-    if not chosen.smtp_url.startswith("inbox:"):
-        relay_address(chosen.smtp_url)
+    for relay in plan(chosen).relays:
+        relay_address(relay.url)
 
 
-def dispatcher(app: Equipped) -> Dispatcher:
-    """The worker of this process, with its journal and relay; nothing is connected yet."""
+def plan(own: Settings, *, inbox_port: int | None = None) -> Plan:
+    """What the delivery file says; without one, the relay of the settings and no limits.
+
+    Raises Misconfigured with every fault of the file.
+    """
+    url = _relay_url(own, inbox_port)
+    if not own.delivery_file:
+        return Plan.single(url, own.connections)
+    return Plan.read(Path(own.delivery_file), url=url, connections=own.connections)
+
+
+def dispatcher(app: Equipped, *, queues: tuple[str, ...]) -> Dispatcher:
+    """The worker of this process, with its journal and relays; nothing is connected yet.
+
+    `queues` are those whose knocks the process hears.
+    """
     own = app.settings
     worker = f"{os.getpid()}-{uuid.uuid4().hex[:12]}"
     kept = Journal.open(own.data_dir / "journal", worker, mode=Mode(own.journal_mode))
-    url = _relay_url(app)
-    timeouts = Timeouts(reply=own.smtp_timeout, dot=own.dot_timeout)
-    relay = relay_from_url(
-        url,
-        connections=own.connections,
-        journal=kept,
-        timeouts=timeouts,
-        ahead=max(1, own.chunk_size // 4),  # what waits composed is uncertain if the host is lost
+    terms = _terms(own)
+    pacer = Pacer(
+        plan(own, inbox_port=app.inbox_port),
+        buckets_for(own.broker_url, workers=partial(_at_work, app.database)),
+        patience=terms.patience,
+        zone=own.timezone,
         name=own.sender_domain,
+    )
+    relay = SmtpRelay(
+        pacer.way_of,
+        journal=kept,
+        timeouts=_timeouts(own),
+        ahead=max(1, own.chunk_size // 4),  # what waits composed is uncertain if the host is lost
+        most=pacer.most,
     )
     letterhead = Letterhead(
         keyring=app.keyring,
@@ -66,20 +90,18 @@ def dispatcher(app: Equipped) -> Dispatcher:
         list_name=app.publication.name,
         signer=_signer(own),
     )
-    waits = tuple(timedelta(seconds=int(wait)) for wait in own.retry_waits.split())
-    terms = Terms(
-        chunk_size=own.chunk_size,
-        batch_size=own.batch_size,
-        lease=own.lease,
-        patience=Patience(waits=waits, limit=timedelta(seconds=own.patience)),
-    )
+    # a server that may lose commits is refused where it is for real
+    guard = Guard(app.database, own.data_dir, worker=worker, durable=own.env == "production")
     return Dispatcher(
         app.database,
         relay,
         kept,
         composers=Composers(app.database, letterhead),
         worker=worker,
-        relay_name=urlsplit(url).hostname or "",
+        pacer=pacer,
+        guard=guard.check,
+        directory=own.data_dir,
+        queues=queues,
         terms=terms,
     )
 
@@ -97,18 +119,42 @@ def notices(app: Equipped, *, key: Canon) -> Sender:
     )
     relay = partial(
         relay_from_url,
-        _relay_url(app),
+        _relay_url(own, app.inbox_port),
         connections=min(4, own.connections),
-        timeouts=Timeouts(reply=own.smtp_timeout, dot=own.dot_timeout),
+        timeouts=_timeouts(own),
         name=own.sender_domain,
     )
-    return Sender(app.database, relay, Letters(stationery), key=key)
+    return Sender(app.database, relay, Letters(stationery), key=key, directory=own.data_dir)
 
 
-def _relay_url(app: Equipped) -> str:
-    own = app.settings
+def patience(own: Settings) -> Patience:
+    """How long, and how often, a deferred letter is tried, where no lane says otherwise."""
+    waits = tuple(timedelta(seconds=int(wait)) for wait in own.retry_waits.split())
+    return Patience(waits=waits, limit=timedelta(seconds=own.patience))
+
+
+def _terms(own: Settings) -> Terms:
+    return Terms(
+        chunk_size=own.chunk_size,
+        batch_size=own.batch_size,
+        lease=own.lease,
+        judged_after=own.dot_timeout + 60,  # no reply can come later; a minute for the clocks
+        patience=patience(own),
+    )
+
+
+def _timeouts(own: Settings) -> Timeouts:
+    return Timeouts(reply=own.smtp_timeout, dot=own.dot_timeout)
+
+
+def _at_work(database: Database) -> int:
+    with database.reading() as session:
+        return sum(one.is_alive for one in workers(session))
+
+
+def _relay_url(own: Settings, inbox_port: int | None) -> str:
     if own.smtp_url.startswith("inbox:"):
-        return f"smtp://{own.inbox_host}:{app.inbox_port or own.inbox_port}"
+        return f"smtp://{own.inbox_host}:{inbox_port or own.inbox_port}"
     return own.smtp_url
 
 

@@ -1,16 +1,18 @@
 """The whole flow on one page: every background job, its queue, the action it calls.
 
-    launch ──knock──► prepare ──knock──► send … send ──► close     sign-up ──knock──► notify
-                         ▲                 ▲                                             ▲
-    sweep, every few seconds in each worker: what is due and was not knocked for; retention nightly
-    count, every few seconds where the pages are: hits from the spool into events and rollups
+    launch ──► prepare ──► send … send ──► close        sign-up ──► notify
+    import --background ──► bring in ──► look up        a visit ──► spool ──► count
 
-A knock may be lost, late or doubled: each job looks in the database first what there is to do.
+Each arrow is a knock, which may be lost, late or doubled: each job looks first what there is to do,
+in the database or, for imports and hits, in the data directory of its host. The sweep, every few
+seconds in each worker, finds what is due and was not knocked for: prepare, send, notify, bring in;
+retention and look up at night. What no worker of a host counts, its pages count.
 """
 
 import contextlib
+import time
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 
 import structlog
@@ -26,12 +28,14 @@ from mailer.campaigns.campaign import (
     State,
 )
 from mailer.content.issue import Issue, Publication
-from mailer.delivery import audience
+from mailer.delivery import audience, mx, resolving, workers
 from mailer.delivery import queries as delivery_queries
 from mailer.delivery.dispatch import Dispatcher
+from mailer.delivery.lanes import Lanes
+from mailer.delivery.plan import Plan
 from mailer.kit import clock
 from mailer.kit.database import Database, try_lock
-from mailer.kit.errors import DibaoError
+from mailer.kit.errors import DibaoError, Unavailable
 from mailer.kit.settings import Settings
 from mailer.notices import queries as notice_queries
 from mailer.notices.sending import Sender
@@ -43,10 +47,23 @@ from mailer.tracking import actions as tracking
 from mailer.tracking.spool import Spool
 from subscribers import engaging
 from subscribers import queries as subscribers
+from subscribers.address import Canon
+from subscribers.intake import runs, taking
+from subscribers.intake.run import State as RunState
+from subscribers.intake.waiting import Taken, Waiting
 from subscribers.segment import Segment
 
 KNOCKS = 32
 """The most knocks for one campaign at once: enough for as many worker processes."""
+
+DOMAINS = 1000
+"""Domains asked for in one job: a minute at most."""
+
+WAITING = "waiting"
+"""The folder of the data directory with the files that wait to be imported."""
+
+LATE = 10.0
+"""Seconds after which the pages' own process counts what no worker has taken."""
 
 _SWEEP_LOCK = 4472  # any number, the same in every worker
 _log = structlog.get_logger()
@@ -66,6 +83,9 @@ class Tools:
     dispatcher: Callable[[], Dispatcher]  # of this process, made at the first call
     notices: Callable[[], Sender]  # the same
     knock: Callable[[str, int], bool]  # job, campaign: False where the broker is away
+    plan: Plan = field(default_factory=Plan)  # of the delivery file
+    queues: Callable[[], tuple[str, ...]] = lambda: ()  # whose knocks this process hears
+    stopping: Callable[[], bool] = lambda: False  # this process is to end: begin nothing long
 
 
 def prepare(tools: Tools, campaign: int) -> None:
@@ -102,7 +122,8 @@ def prepare(tools: Tools, campaign: int) -> None:
         return
     batches = _freeze(tools, found, editions)
     for _ in range(min(batches, KNOCKS)):
-        tools.knock("campaign.send", campaign)
+        if not tools.knock("campaign.send", campaign):
+            break  # a broker that is away is not waited for again and again
 
 
 def send(tools: Tools, campaign: int) -> None:
@@ -116,16 +137,53 @@ def notify(tools: Tools, **_: int) -> None:
     tools.notices().work()
 
 
-def count(tools: Tools) -> int:
-    """Load spooled hits, count them in the same transaction; how many events were new."""
+def count(tools: Tools, **_: int) -> int:
+    """Load this host's hits, count them in the same transaction; how many events were new."""
     new = 0
     for part in tools.spool.ready():
         with tools.database.transaction() as session:
             events = tracking.load(session, part.hits)
             reports.count(session, events)
+            came = [(event.campaign, event.subscriber, event.kind.value) for event in events]
+            resolving.came_back(session, came, now=clock.now())
             new += len(events)
         part.done()
     return new
+
+
+class Counting:
+    """Sees to the hits that a process of the pages spools."""
+
+    def __init__(self, tools: Tools) -> None:
+        self._tools = tools
+        self._seen: dict[str, float] = {}  # files with hits, and since when they are there
+
+    def turn(self) -> None:
+        """Ask a worker of this host to count; do it here where none would, or none has."""
+        now = time.monotonic()
+        self._seen = {name: self._seen.get(name, now) for name in self._tools.spool.files()}
+        if self._seen and not (now - min(self._seen.values()) < LATE and self._asked()):
+            count(self._tools)
+
+    def _asked(self) -> bool:
+        tools = self._tools
+        journals = [path.name for path in (tools.settings.data_dir / "journal").glob("*")]
+        if tools.settings.embedded or not journals:
+            return False
+        with tools.database.reading() as session:
+            heard = workers.hears(session, JOBS["event.count"].queue, journals)
+        return heard and tools.knock("event.count", 0)
+
+
+def bring_in(tools: Tools, **_: int) -> None:
+    """Import the files that wait in the data directory, each from where it was left."""
+    waiting = Waiting(tools.settings.data_dir / WAITING)
+    while not tools.stopping():
+        with waiting.next() as taken:
+            if taken is None or not _brought_in(tools, taken):
+                return
+            taken.done()
+        tools.knock("mx.look_up", 0)
 
 
 def retain(tools: Tools, **_: int) -> None:
@@ -133,8 +191,26 @@ def retain(tools: Tools, **_: int) -> None:
     retention.run(tools.database, tools.settings, clock.now())
 
 
+def look_up(tools: Tools, **_: int) -> None:
+    """Ask where new domains get their mail, for the lanes: at night and after an import."""
+    if tools.plan.mx_lookup:
+        lanes = Lanes.of(tools.plan)
+        found = mx.look_up(tools.database, None, clock.now(), DOMAINS, lanes=lanes)
+        if found.left and found.known:
+            tools.knock("mx.look_up", 0)
+
+
+def alive(tools: Tools) -> None:
+    """Show that this process lives and what it hears, also while it has nothing to do."""
+    dispatcher = tools.dispatcher()
+    dispatcher.register()
+    with tools.database.transaction() as session:
+        workers.alive(session, dispatcher.worker, tools.queues())
+
+
 def sweep(tools: Tools) -> None:
     """Find what is due and was not knocked for. Any number of workers may run this."""
+    tools.dispatcher().register()  # a restored database is held before its old schedule is met
     now = clock.now()
     with tools.database.transaction() as session:
         if not try_lock(session, _SWEEP_LOCK):
@@ -151,8 +227,12 @@ def sweep(tools: Tools) -> None:
         notify(tools)
     for identity in tools.dispatcher().sweep():
         _run_or_knock(tools, "campaign.send", identity)
-    if nightly and not tools.knock("retention", 0):
-        retain(tools)
+    if nightly:
+        tools.knock("mx.look_up", 0)
+        if not tools.knock("retention", 0):
+            retain(tools)
+    if Waiting(tools.settings.data_dir / WAITING).idle():
+        tools.knock("subscriber.import", 0)  # minutes of work: without a broker it waits
 
 
 @dataclass(frozen=True, slots=True)
@@ -166,8 +246,11 @@ class Job:
 JOBS: Mapping[str, Job] = {
     "campaign.prepare": Job("bulk", prepare),
     "campaign.send": Job("bulk", send),
+    "event.count": Job("events", count),
+    "mx.look_up": Job("maintenance", look_up),
     "notice.send": Job("transactional", notify),
     "retention": Job("maintenance", retain),
+    "subscriber.import": Job("import", bring_in),
     "sweep": Job("maintenance", sweep),
 }
 
@@ -176,6 +259,22 @@ def named(house: Publication, segments: Iterable[Segment], language: str) -> Pub
     """The publication with the names of what can be followed, as this issue's readers know them."""
     names = tuple((one.key, one.name_in(language)) for one in segments if one.rule is None)
     return replace(house, segments=names)
+
+
+def _brought_in(tools: Tools, taken: Taken) -> bool:
+    """Whether nothing is left to do of an import; False where this process is to end."""
+    own = tools.settings
+    key = Canon.of(own.secrets, own.same_person)
+    try:
+        with tools.database.reading() as session:
+            begun = runs.get(session, taken.run).state is RunState.RUNNING
+        steps = taking.take(tools.database, taken.file, taken.plan, key=key, now=clock.now())
+        return not begun or not any(tools.stopping() for _ in steps)
+    except Unavailable:
+        raise  # the next one goes on
+    except DibaoError as refused:  # a segment archived meanwhile; the command would say it too
+        _log.warning("import given up", run=taken.run, why=str(refused))
+        return True
 
 
 def _hand_back(tools: Tools, campaign: CampaignId, reason: str) -> None:
@@ -208,7 +307,13 @@ def _freeze(
             for key, edition in editions.items()
         }
         frozen = audience.freeze(
-            session, campaign.id, stored, now=now, batch_size=tools.settings.batch_size
+            session,
+            campaign.id,
+            stored,
+            now=now,
+            batch_size=tools.settings.batch_size,
+            plan=tools.plan,
+            zone=tools.settings.timezone,
         )
         campaigns.start(
             session,
@@ -217,6 +322,7 @@ def _freeze(
             excluded=frozen.excluded,
             audience=frozen.audience,
             now=now,
+            canary=tools.plan.brakes.canary_for(frozen.audience),
         )
         engaging.issue_sent(session, campaign.issue, now)
     return frozen.batches

@@ -169,6 +169,26 @@ def redis_url(_redis_server: str) -> str:
     return _redis_server
 
 
+@pytest.fixture(scope="session")
+def rabbitmq_node() -> Iterator[servers.Rabbit]:
+    """A RabbitMQ node of the tests' own, which may be restarted; some five seconds to start."""
+    with ExitStack() as stack:
+        try:
+            node = stack.enter_context(servers.rabbitmq_server())
+        except servers.Missing as missing:
+            lacking(str(missing), untested="everything on RabbitMQ")
+        yield node
+
+
+@pytest.fixture
+def rabbitmq_url(request: pytest.FixtureRequest) -> str:
+    """The URL of a RabbitMQ virtual host without queues of ours: none with queues that matter."""
+    given = os.environ.get("DIBAO_TEST_RABBITMQ_URL")
+    url = given or str(request.getfixturevalue("rabbitmq_node").url)
+    servers.empty_queues(url)
+    return url
+
+
 @pytest.fixture
 def smtp_sink() -> Iterator[Callable[..., servers.Sink]]:
     """Starts Postfix's smtp-sink: `smtp_sink("-c")` gives a Sink with host and port."""

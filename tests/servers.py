@@ -13,16 +13,22 @@ import socket
 import subprocess
 import tempfile
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Self
 
 import psycopg
 import redis
+from kombu import Connection
+from kombu.exceptions import OperationalError
+
+from mailer.kit.broker import QUEUES
 
 PATIENCE = 30  # seconds for a server to answer; it takes less than one on an idle machine
 DEBIAN_POSTGRES = Path("/usr/lib/postgresql")
+DEBIAN_RABBITMQ = Path("/usr/lib/rabbitmq/bin")
 
 
 class Missing(Exception):
@@ -84,16 +90,78 @@ def postgres(*, durable: bool = False, memory: str = "64MB") -> Iterator[str]:
 
 
 @contextmanager
-def redis_server() -> Iterator[str]:
+def redis_server(port: int = 0) -> Iterator[str]:
     """A Redis server that keeps nothing on disk; yields the URL of its database 0."""
     program = _program("redis-server", package="redis-server")
-    port = free_port()
+    port = port or free_port()
     command = [program, "--port", f"{port}", "--bind", "127.0.0.1", "--save", ""]
     command += ["--appendonly", "no", "--maxmemory-policy", "noeviction"]
     url = f"redis://127.0.0.1:{port}/0"
     with _directory("redis") as (directory, user), _running(command, user, directory) as process:
         _wait_until(lambda: _redis_answers(url), process, directory)
         yield url
+
+
+class Rabbit:
+    """A RabbitMQ node; a context manager, which stops it. Its queues outlive a restart."""
+
+    def __init__(self, directory: Path, user: str | None, names: int) -> None:
+        """`names` is the port of the epmd where it gives its name."""
+        port = free_port()
+        self.url = f"amqp://guest:guest@127.0.0.1:{port}//"  # whose user may do all
+        self._directory, self._user = directory, user
+        self._environment = _rabbit_environment(directory, port, names)
+        self._stack = ExitStack()
+        self._pid = 0
+
+    def __enter__(self) -> Self:
+        program = DEBIAN_RABBITMQ / "rabbitmq-server"  # the one on the PATH insists on its user
+        found = str(program) if program.exists() else _program(program.name, package=program.name)
+        running = _running([found], self._user, self._directory, environment=self._environment)
+        process = self._stack.enter_context(running)
+        self._pid = process.pid
+        _wait_until(lambda: _rabbit_answers(self.url), process, self._directory)
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._stack.close()
+
+    def restart(self) -> None:
+        """Stop the node in order and start it again: some five seconds without a broker."""
+        self._stack.close()
+        self.__enter__()
+
+    @contextmanager
+    def silent(self) -> Iterator[None]:
+        """While inside it is there, takes connections, and says nothing."""
+        os.kill(self._pid, signal.SIGSTOP)
+        try:
+            yield
+        finally:
+            os.kill(self._pid, signal.SIGCONT)
+
+
+@contextmanager
+def rabbitmq_server() -> Iterator[Rabbit]:
+    """A RabbitMQ node of its own name with an epmd of its own: no other node is ever touched.
+
+    It takes some five seconds to start.
+    """
+    names = free_port()
+    epmd = [_program("epmd", package="rabbitmq-server")]
+    epmd += ["-port", f"{names}", "-address", "127.0.0.1"]
+    with ExitStack() as stack:
+        directory, user = stack.enter_context(_directory("rabbitmq"))
+        process = stack.enter_context(_running(epmd, user, directory, log="epmd.log"))
+        _wait_until(lambda: _listens(names), process, directory, log="epmd.log")
+        yield stack.enter_context(Rabbit(directory, user, names))
+
+
+def empty_queues(url: str) -> None:
+    """Drop every queue of ours on a RabbitMQ, with the knocks that wait in it."""
+    with Connection(url) as connection:
+        for queue in QUEUES:
+            connection.default_channel.queue_delete(queue)
 
 
 @contextmanager
@@ -120,6 +188,32 @@ def _postgres_binaries() -> Path:
     if versions:
         return max(versions, key=lambda place: float(place.parent.name))
     return Path(_program("initdb", package="postgresql")).resolve().parent
+
+
+def _rabbit_environment(directory: Path, port: int, names: int) -> dict[str, str]:
+    """Everything in one directory, nothing read from /etc/rabbitmq, nothing but loopback."""
+    nothing = directory / "rabbitmq.conf"
+    nothing.touch()
+    plugins = directory / "enabled_plugins"
+    plugins.write_text("[].\n")
+    return {
+        "PATH": f"{os.environ.get('PATH', '')}:/usr/sbin",
+        "HOME": str(directory),  # the Erlang cookie is made here
+        "LANG": "C.UTF-8",
+        "ERL_EPMD_PORT": str(names),
+        "ERL_EPMD_ADDRESS": "127.0.0.1",
+        "RUNNING_UNDER_SYSTEMD": "1",  # the script becomes the node: one process to signal
+        "RABBITMQ_CONF_ENV_FILE": str(nothing),
+        "RABBITMQ_CONFIG_FILE": str(nothing),
+        "RABBITMQ_ENABLED_PLUGINS_FILE": str(plugins),
+        "RABBITMQ_NODENAME": f"dibao-{port}@localhost",
+        "RABBITMQ_NODE_IP_ADDRESS": "127.0.0.1",
+        "RABBITMQ_NODE_PORT": str(port),
+        "RABBITMQ_DIST_PORT": str(free_port()),
+        "RABBITMQ_MNESIA_BASE": str(directory / "data"),
+        "RABBITMQ_LOG_BASE": str(directory),
+        "RABBITMQ_LOGS": "-",
+    }
 
 
 @contextmanager
@@ -167,14 +261,17 @@ def _running(
     *,
     stop: signal.Signals = signal.SIGTERM,
     orphaned: str = "KILL",
+    log: str = "log",
+    environment: Mapping[str, str] | None = None,
 ) -> Iterator[subprocess.Popen[bytes]]:
-    with (directory / "log").open("wb") as log:
+    with (directory / log).open("wb") as written:
         process = subprocess.Popen(
             _as_user(command, user, orphaned),
             cwd=directory,
+            env=environment,
             stdin=subprocess.DEVNULL,
-            stdout=log,
-            stderr=log,
+            stdout=written,
+            stderr=written,
             start_new_session=True,  # a Ctrl-C is ours to handle, not the server's
         )
     try:
@@ -189,13 +286,16 @@ def _running(
 
 
 def _wait_until(
-    answers: Callable[[], bool], process: subprocess.Popen[bytes], directory: Path
+    answers: Callable[[], bool],
+    process: subprocess.Popen[bytes],
+    directory: Path,
+    log: str = "log",
 ) -> None:
     until = time.monotonic() + PATIENCE
     while not answers():
         if process.poll() is not None or time.monotonic() > until:
-            log = (directory / "log").read_text(errors="replace")[-2000:]
-            raise RuntimeError(f"{process.args!r} does not answer: {log}")
+            said = (directory / log).read_text(errors="replace")[-2000:]
+            raise RuntimeError(f"{process.args!r} does not answer: {said}")
         time.sleep(0.02)
 
 
@@ -213,6 +313,15 @@ def _redis_answers(url: str) -> bool:
             return bool(client.ping())
         except redis.ConnectionError:
             return False
+
+
+def _rabbit_answers(url: str) -> bool:
+    try:
+        with Connection(url, connect_timeout=2) as connection:
+            connection.ensure_connection(max_retries=1, timeout=2)
+    except (OSError, OperationalError):
+        return False
+    return True
 
 
 def _listens(port: int) -> bool:

@@ -65,12 +65,14 @@ def create(
     mode: Mode = Mode.MERGED,
     tracking: int = Tracking.ALL,
     excluded_segments: tuple[str, ...] = (),
+    send_window: str = "",
 ) -> tuple[CampaignId, ...]:
     """Draft what will carry an approved issue: one campaign, or one per segment; their ids.
 
     Each fixes the issue's approved revision and hash, so later edits change nothing. Who is in one
-    of the excluded segments gets none of them. Raises IssueNotApproved, NoSegments, or
-    SegmentExcluded for a segment that is both.
+    of the excluded segments gets none of them. `send_window` is a delivery.windows.Window as text,
+    by each recipient's clock. Raises IssueNotApproved, NoSegments, or SegmentExcluded for a
+    segment that is both.
     """
     stored = content.issue(session, issue)
     if stored.state != "approved":
@@ -102,6 +104,7 @@ def create(
             from_address=sender.address,
             reply_to=sender.reply_to,
             tracking=tracking,
+            send_window=send_window,
             created_at=now,
         )
         session.add(row)
@@ -179,8 +182,12 @@ def start(
     excluded: int,
     audience: int,
     now: datetime,
+    canary: int = 0,
 ) -> None:
-    """The audience is frozen, its sums hold: send. Raises CampaignNotPreparing."""
+    """The audience is frozen, its sums hold: send. Raises CampaignNotPreparing.
+
+    `canary`: so many go first, the rest waits for how they fare; 0 is none.
+    """
     if candidates != excluded + audience:
         raise ValueError(f"{candidates} candidates are not {excluded} excluded + {audience}")
     moved = _move(
@@ -192,6 +199,7 @@ def start(
         candidate_count=candidates,
         excluded_count=excluded,
         audience_count=audience,
+        canary_size=canary,
     )
     if not moved:
         raise CampaignNotPreparing
@@ -255,6 +263,13 @@ def finish(session: Session, campaign: CampaignId, *, uncertain: int, now: datet
     """Close a campaign whose sum holds; False where it is not sending (any more)."""
     values = {"state": State.FINISHED, "finished_at": now, "uncertain_count": uncertain}
     return _move(session, campaign, (State.SENDING,), **values)
+
+
+def recount(session: Session, campaign: CampaignId, *, uncertain: int) -> None:
+    """Keep the count of uncertain letters of a finished campaign; nothing for one that is not."""
+    over = update(CampaignRow).where(CampaignRow.id == campaign)
+    finished = over.where(CampaignRow.state == State.FINISHED)
+    session.execute(finished.values(uncertain_count=uncertain))
 
 
 def _move(

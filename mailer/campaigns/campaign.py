@@ -106,7 +106,7 @@ class Campaign:
     candidate_count: int  # people considered
     excluded_count: int  # left out, each with a reason
     audience_count: int  # candidates - excluded
-    uncertain_count: int  # at the close
+    uncertain_count: int  # of a finished one: letters uncertain now, what was learnt since included
     created_at: datetime
     excluded_segments: tuple[str, ...] = ()  # keys: who is in one of them is left out
     send_window: str = ""  # "08:00-20:00" by each recipient's clock; "" is any time

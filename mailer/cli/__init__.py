@@ -11,19 +11,24 @@ import typer
 from mailer import __version__
 from mailer.cli import (
     asking,
+    brake,
     campaign,
     database,
     demo,
     export,
     field,
     issue,
+    journal,
+    ledger,
     person,
     report,
+    resolving,
     retention,
     segment,
     servers,
     subscriber,
     suppression,
+    worker,
 )
 from mailer.cli.terminal import emit, err, exit_code, out, table
 from mailer.kit import settings
@@ -44,11 +49,21 @@ app.add_typer(segment.app, name="segment")
 app.add_typer(export.app, name="export")
 app.add_typer(person.app, name="person")
 app.add_typer(retention.app, name="retention")
+campaign.app.command()(ledger.verify)
+campaign.app.command()(ledger.ledger)
+campaign.app.command()(ledger.uncertain)
+campaign.app.command()(resolving.resolve)
+campaign.app.command()(resolving.reconcile)
 app.add_typer(campaign.app, name="campaign")
+app.add_typer(ledger.app, name="ledger")
+app.add_typer(journal.app, name="journal")
 app.add_typer(database.app, name="db")
+app.add_typer(brake.app, name="brake")
+app.command("stop")(brake.stop)
+app.command("go")(brake.go)
 app.command("report")(report.report)
 app.command("web")(servers.web)
-app.command("worker")(servers.worker)
+app.add_typer(worker.app, name="worker")
 app.command("inbox")(servers.inbox)
 app.command("demo")(demo.demo)
 

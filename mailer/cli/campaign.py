@@ -1,13 +1,7 @@
 """`dibao campaign`: what goes to whom, and when."""
 
-import csv
-import dataclasses
-import json
-import sys
 import time
-from datetime import datetime
 from typing import Annotated
-from zoneinfo import ZoneInfo
 
 import typer
 from rich.progress import (
@@ -21,20 +15,18 @@ from rich.progress import (
 from mailer.app import App
 from mailer.campaigns import actions, queries
 from mailer.campaigns.campaign import Campaign, CampaignId, Mode, State, Tracking
-from mailer.cli.terminal import MAX_ID, application, emit, err, out, plain, table
+from mailer.cli.terminal import MAX_ID, Json, Yes, application, emit, err, moment, out, table
 from mailer.content import queries as content
 from mailer.delivery import queries as delivery
 from mailer.delivery import trouble
-from mailer.delivery.ledger import OUTCOMES
-from mailer.delivery.queries import LedgerLine
-from mailer.kit.errors import Conflict, Invalid
+from mailer.delivery.windows import Window
+from mailer.kit.errors import Conflict
 from mailer.reports import explain as explanations
 from subscribers import queries as subscribers
 from subscribers.address import EmailAddress
 
 app = typer.Typer(help="What goes to whom, and when.", no_args_is_help=True)
 
-Json = Annotated[bool, typer.Option("--json", help="Print JSON on standard output.")]
 Number = Annotated[
     int, typer.Argument(help="The campaign's number.", metavar="ID", min=1, max=MAX_ID)
 ]
@@ -42,13 +34,8 @@ PUT_OFF = (
     "All but {people:,} are settled; relays put these off, and they are tried again later. "
     "Ctrl-C loses nothing: `dibao web` or a worker goes on with them."
 )
-LISTED = (*OUTCOMES, "open", "excluded")
 TRACKED = ("nothing", "opens", "clicks", "opens and clicks")
 POLL = 0.5  # seconds between two looks at a sending campaign
-
-
-class MomentInvalid(Invalid):
-    """A moment looks like 2026-11-23T09:00 or 2026-11-23T09:00+01:00."""
 
 
 class CampaignHandedBack(Conflict):
@@ -68,10 +55,14 @@ def create(
     exclude: Annotated[
         list[str] | None, typer.Option(help="A segment to leave out, by its key; repeat it.")
     ] = None,
+    window: Annotated[
+        str, typer.Option(help="Hours it may be sent in by each reader's clock: 08:00-20:00.")
+    ] = "",
     as_json: Json = False,
 ) -> None:
     """Draft a campaign for an approved issue."""
     house = application()
+    hours = str(Window.parse(window)) if window else ""
     with house.database.transaction() as session:
         identity = content.identify(session, issue)
         stored = content.issue(session, identity)
@@ -87,6 +78,7 @@ def create(
             mode=Mode.PER_SEGMENT if per_segment else Mode.MERGED,
             tracking=_tracking(tracking) & _tracking(house.settings.tracking),
             excluded_segments=left_out,
+            send_window=hours,
         )
         drafted = [queries.campaign(session, number) for number in numbers]
     emit(drafted, as_json=as_json, show=lambda: _show_list(drafted))
@@ -108,9 +100,9 @@ def schedule(
 ) -> None:
     """Send a campaign at a moment."""
     house = application()
-    moment = _moment(at, house.settings.timezone)
+    when = moment(at, house.settings.timezone)
     with house.database.transaction() as session:
-        actions.schedule(session, CampaignId(number), moment, now=house.now())
+        actions.schedule(session, CampaignId(number), when, now=house.now())
     _said(house, number, as_json=as_json)
 
 
@@ -158,7 +150,7 @@ def resume(number: Number, as_json: Json = False) -> None:
 @app.command()
 def cancel(
     number: Number,
-    yes: Annotated[bool, typer.Option("--yes", help="Do not ask.")] = False,
+    yes: Yes = False,
     as_json: Json = False,
 ) -> None:
     """Stop for good; what was sent stays sent."""
@@ -173,49 +165,6 @@ def cancel(
 def status(number: Number, as_json: Json = False) -> None:
     """Where a campaign stands."""
     _said(application(), number, as_json=as_json)
-
-
-@app.command()
-def verify(number: Number, as_json: Json = False) -> None:
-    """Check the sums of a campaign; exit code 1 where one does not hold."""
-    with application().database.reading() as session:
-        found = delivery.verify(session, CampaignId(number))
-
-    def show() -> None:
-        for name, value in found.sums.items():
-            out.print(f"{name:<12} {value:>10,}")
-        for breach in found.breaches:
-            out.print(f"breach: {breach}", style="red", markup=False)
-        out.print("The sum holds." if found.holds else "[red]The sum does not hold.[/red]")
-
-    emit({"holds": found.holds, **plain(found)}, as_json=as_json, show=show)
-    if not found.holds:
-        raise typer.Exit(1)
-
-
-@app.command()
-def ledger(
-    number: Number,
-    outcome: Annotated[
-        str, typer.Option(help="Only these: accepted, refused, skipped, uncertain, excluded, ...")
-    ] = "",
-    as_json: Json = False,
-) -> None:
-    """Every candidate with what became of their letter, as CSV (ids only) or as JSON lines."""
-    if outcome and outcome not in LISTED:
-        raise typer.BadParameter(f"{outcome!r} is none of: {', '.join(LISTED)}")
-    fields = [field.name for field in dataclasses.fields(LedgerLine)]
-    writer = csv.writer(sys.stdout)
-    with application().database.reading() as session:
-        queries.campaign(session, CampaignId(number))
-        lines = delivery.ledger_lines(session, CampaignId(number), outcome=outcome or None)
-        if not as_json:
-            writer.writerow(fields)
-        for line in lines:
-            if as_json:
-                sys.stdout.write(json.dumps(plain(line), ensure_ascii=False) + "\n")
-            else:
-                writer.writerow([plain(getattr(line, field)) for field in fields])
 
 
 @app.command()
@@ -276,6 +225,8 @@ def _said(house: App, number: int, *, as_json: bool) -> None:
             out.print(f"without {', '.join(campaign.excluded_segments)}", markup=False)
         if campaign.scheduled_for:
             out.print(f"scheduled for {campaign.scheduled_for.isoformat()}")
+        if campaign.send_window:
+            out.print(f"in the hours {campaign.send_window} by each reader's clock")
         if campaign.frozen_at:
             table(("audience", *progress.sums), [(progress.audience, *progress.sums.values())])
         for reason, people in waits:
@@ -328,11 +279,3 @@ def _tracking(word: str) -> int:
         return Tracking.parse(word)
     except ValueError as unknown:
         raise typer.BadParameter(str(unknown), param_hint="--tracking") from unknown
-
-
-def _moment(text: str, zone: str) -> datetime:
-    try:
-        moment = datetime.fromisoformat(text)
-    except ValueError as malformed:
-        raise MomentInvalid(f"{text!r} is no moment; write 2026-11-23T09:00") from malformed
-    return moment if moment.tzinfo else moment.replace(tzinfo=ZoneInfo(zone))

@@ -8,7 +8,7 @@ import typer
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
 from mailer.app import App
-from mailer.cli.terminal import MAX_ID, application, emit, err, out, table
+from mailer.cli.terminal import ACTOR, MAX_ID, Json, application, emit, err, out, table
 from subscribers import queries
 from subscribers.fields import FieldNotFound
 from subscribers.outtake import asked as asking
@@ -19,13 +19,10 @@ from subscribers.subscriber import State
 
 app = typer.Typer(help="People written to a file, and who did that when.", no_args_is_help=True)
 
-Json = Annotated[bool, typer.Option("--json", help="Print JSON on standard output.")]
 Output = Annotated[
     Path | None,
     typer.Option("--output", "-o", help="The file; else one in the data directory, for a day."),
 ]
-
-ACTOR = "command line"
 
 
 @app.command()

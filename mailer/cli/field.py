@@ -4,13 +4,12 @@ from typing import Annotated
 
 import typer
 
-from mailer.cli.terminal import application, emit, out, table
+from mailer.cli.terminal import Json, application, emit, out, table
 from subscribers import actions, queries
 from subscribers.fields import CustomField, Kind
 
 app = typer.Typer(help="What else is kept about people: custom fields.", no_args_is_help=True)
 
-Json = Annotated[bool, typer.Option("--json", help="Print JSON on standard output.")]
 Key = Annotated[str, typer.Argument(help="Lower-case letters, digits, underscores: city.")]
 
 

@@ -14,7 +14,8 @@ from rich.progress import Progress as Bar
 
 from mailer.app import App
 from mailer.cli.segment import house_with_segments
-from mailer.cli.terminal import MAX_ID, emit, err, out, table
+from mailer.cli.terminal import ACTOR, MAX_ID, PARTLY, Json, emit, err, out, table
+from mailer.jobs import WAITING
 from mailer.kit.errors import DibaoError
 from subscribers.fields import FieldValue
 from subscribers.intake import columns, runs, taking, undoing
@@ -23,12 +24,9 @@ from subscribers.intake.plan import Plan, Preview, Progress
 from subscribers.intake.refused import RefusedRows
 from subscribers.intake.row import Refusal
 from subscribers.intake.run import Run, Undone
+from subscribers.intake.waiting import Waiting
 
-Json = Annotated[bool, typer.Option("--json", help="Print JSON on standard output.")]
-
-ACTOR = "command line"
 SHOWN = 20  # refused rows on the terminal; --refused writes them all
-PARTLY = 7  # exit code: some rows were refused
 INTERRUPTED = 130
 _SUMS = (
     *("rows", "added", "updated", "unchanged", "skipped", "duplicates", "opted_out", "refused"),
@@ -42,7 +40,7 @@ def register(app: typer.Typer) -> None:
     app.command("undo-import")(undo_import)
 
 
-def import_(
+def import_(  # noqa: PLR0913, PLR0917  # one for each option
     file: Annotated[Path, typer.Argument(help="CSV, XLSX or ODS; - is standard input.")],
     basis: Annotated[str, typer.Option(help="Where and to which words they agreed; is kept.")] = "",
     segment: Annotated[list[str] | None, typer.Option("--segment", help="Repeat it.")] = None,
@@ -58,6 +56,9 @@ def import_(
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Write nothing.")] = False,
     again: Annotated[bool, typer.Option("--again", help="Though it was imported before.")] = False,
     refused: Annotated[Path | None, typer.Option(help="Write refused rows to this CSV.")] = None,
+    background: Annotated[
+        bool, typer.Option("--background", help="Leave it to a worker of this host.")
+    ] = False,
     as_json: Json = False,
 ) -> None:
     """Import people from a file; columns are found by their headings, or by --map.
@@ -68,6 +69,9 @@ def import_(
     """
     if not (basis.strip() or preview):
         raise typer.BadParameter("say on what ground they may be mailed", param_hint="--basis")
+    if background and (preview or dry_run or refused or str(file) == "-"):
+        said = "takes a file, and goes with neither --preview, --dry-run nor --refused"
+        raise typer.BadParameter(said, param_hint="--background")
     plan = Plan(
         basis,
         "standard input" if str(file) == "-" else file.name,
@@ -86,6 +90,9 @@ def import_(
         if preview:
             seen = taking.preview(house.database, stream, plan)
             emit(_previewed(seen), as_json=as_json, show=lambda: _show_preview(seen))
+            return
+        if background:
+            _leave(house, stream, plan, as_json=as_json)
             return
         with RefusedRows(refused) as rows:
             total = _run(house, stream, plan, rows)
@@ -212,6 +219,24 @@ def _run(house: App, stream: IO[bytes], plan: Plan, refused: RefusedRows) -> Pro
             raise
         raise typer.Exit(INTERRUPTED) from None
     return replace(progress, refusals=tuple(shown))
+
+
+def _leave(house: App, stream: IO[bytes], plan: Plan, *, as_json: bool) -> None:
+    """Begin an import, so that what is wrong with it is said at once; a worker does the rest."""
+    begun = next(taking.take(house.database, stream, plan, key=house.address_key, now=house.now()))
+    _begin(begun)
+    if begun.run is not None and not begun.already:
+        Waiting(house.settings.data_dir / WAITING).put(begun.run, stream, plan)
+        house.knock("subscriber.import")
+
+    def show() -> None:
+        if not begun.already:
+            out.print(
+                f"Import {begun.run} waits for a worker with this data directory; "
+                "`dibao subscriber imports` says how far it is."
+            )
+
+    emit(_sums(begun, plan), as_json=as_json, show=show)
 
 
 def _begin(progress: Progress) -> None:

@@ -10,7 +10,7 @@ import typer
 
 from mailer.app import App
 from mailer.campaigns import queries as campaigns
-from mailer.cli.terminal import application, emit, err, out, table
+from mailer.cli.terminal import Json, application, emit, err, out, table
 from mailer.content import actions, document, queries
 from mailer.content.issue import Issue, Item
 from mailer.content.paste import Pasted, PastedLine, paste
@@ -20,7 +20,6 @@ from mailer.kit.errors import Conflict, Invalid
 
 app = typer.Typer(help="What is said on one occasion.", no_args_is_help=True)
 
-Json = Annotated[bool, typer.Option("--json", help="Print JSON on standard output.")]
 Which = Annotated[str, typer.Argument(help="The issue's number or its slug.", metavar="ID|SLUG")]
 Output = Annotated[
     Path | None, typer.Option("--output", "-o", help="The file to write; default: the terminal.")

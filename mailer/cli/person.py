@@ -8,8 +8,8 @@ from typing import Annotated, Any
 import typer
 
 from mailer.app import App
-from mailer.cli.export import ACTOR, place
-from mailer.cli.terminal import application, emit, err, out, plain
+from mailer.cli.export import place
+from mailer.cli.terminal import ACTOR, PARTLY, Json, application, emit, err, out, plain
 from mailer.privacy import dossier, erasing
 from mailer.privacy.dossier import Dossier
 from mailer.privacy.erasing import Erased, House
@@ -19,10 +19,7 @@ from subscribers.outtake.neutral import neutral
 
 app = typer.Typer(help="What is held on one person, and its removal.", no_args_is_help=True)
 
-Json = Annotated[bool, typer.Option("--json", help="Print JSON on standard output.")]
 Who = Annotated[str, typer.Argument(help="An address, or a subscriber's number.", metavar="WHO")]
-
-PARTLY = 7  # exit code: something is left that only a person can remove
 
 
 @app.command("export")

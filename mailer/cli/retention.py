@@ -5,14 +5,12 @@ from typing import Annotated
 import typer
 from rich.progress import Progress, SpinnerColumn, TextColumn
 
-from mailer.cli.terminal import application, emit, err, out, table
+from mailer.cli.terminal import Json, application, emit, err, out, table
 from mailer.privacy import retention
 from mailer.privacy.erasing import TOUCHED
 from mailer.privacy.scrubbing import scrub
 
 app = typer.Typer(help="How long what is kept.", no_args_is_help=True)
-
-Json = Annotated[bool, typer.Option("--json", help="Print JSON on standard output.")]
 
 
 @app.command()

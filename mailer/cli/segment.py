@@ -10,7 +10,7 @@ from typing import Annotated, Any
 import typer
 
 from mailer.app import App
-from mailer.cli.terminal import application, emit, out, table
+from mailer.cli.terminal import Json, application, emit, out, table
 from mailer.kit.errors import Invalid
 from subscribers import actions, queries
 from subscribers.rules import actions as rule_actions
@@ -24,7 +24,6 @@ from subscribers.segment import NewSegment
 
 app = typer.Typer(help="The segments: followed, or given by a rule.", no_args_is_help=True)
 
-Json = Annotated[bool, typer.Option("--json", help="Print JSON on standard output.")]
 Key = Annotated[str, typer.Argument(help="A segment's key.", metavar="KEY")]
 AnyKey = Annotated[str, typer.Argument(help="A segment's key; or give --rule.", metavar="[KEY]")]
 RuleText = Annotated[

@@ -1,8 +1,7 @@
-"""`dibao web`, `dibao worker`, `dibao inbox`: what keeps running."""
+"""`dibao web` and `dibao inbox`: what keeps running; `worker.py` has the workers."""
 
 import contextlib
 import os
-import sys
 import threading
 from typing import Annotated
 
@@ -35,17 +34,6 @@ def web(
             site.serve(house)
     finally:
         house.stop()
-
-
-def worker(
-    concurrency: Annotated[int, typer.Option(help="Processes that send.")] = 2,
-) -> None:
-    """Send and count: a Celery worker with the sweep (for Redis or RabbitMQ)."""
-    if settings.read(os.environ).embedded:
-        err.print("With DIBAO_BROKER_URL=memory:// the worker lives in `dibao web`.")
-        raise typer.Exit(2)
-    command = ("-A", "worker", "worker", f"--concurrency={concurrency}", "--loglevel=WARNING")
-    os.execv(sys.executable, (sys.executable, "-m", "celery", *command))  # noqa: S606
 
 
 def inbox() -> None:

@@ -9,7 +9,7 @@ import typer
 from mailer.app import App
 from mailer.cli import importing
 from mailer.cli.segment import house_with_segments
-from mailer.cli.terminal import MAX_ID, emit, out, table
+from mailer.cli.terminal import ACTOR, MAX_ID, Json, emit, out, table
 from mailer.kit.errors import Conflict
 from subscribers import actions, bulk, queries, search
 from subscribers.address import EmailAddress
@@ -29,13 +29,10 @@ from subscribers.subscriber import (
 app = typer.Typer(help="Who may be mailed, and why.", no_args_is_help=True)
 importing.register(app)
 
-Json = Annotated[bool, typer.Option("--json", help="Print JSON on standard output.")]
 Who = Annotated[str, typer.Argument(help="An address, or a subscriber's number.", metavar="WHO")]
 Address = Annotated[str, typer.Argument(help="An e-mail address, subscribed or not.")]
 Segments = Annotated[list[str] | None, typer.Option("--segment", help="A key; repeat it.")]
 Basis = Annotated[str, typer.Option(help="Where and to which words they agreed; is kept.")]
-
-ACTOR = "command line"
 
 
 class _By(TypedDict):

@@ -12,14 +12,13 @@ from typing import Annotated, BinaryIO
 import typer
 
 from mailer.app import App
-from mailer.cli.terminal import MAX_ID, application, emit, out, table
+from mailer.cli.terminal import MAX_ID, PARTLY, Json, application, emit, out, table
 from subscribers import actions, queries, suppression_list
 from subscribers.address import AddressInvalid, EmailAddress, address_key
 from subscribers.suppression import Reason, Scope
 
 app = typer.Typer(help="Addresses that must not be mailed.", no_args_is_help=True)
 
-Json = Annotated[bool, typer.Option("--json", help="Print JSON on standard output.")]
 Address = Annotated[str, typer.Argument(help="An e-mail address, subscribed or not.")]
 Why = Annotated[Reason, typer.Option(help="Why.")]
 Evidence = Annotated[str, typer.Option(help="What shows it; no address in it.")]
@@ -29,7 +28,6 @@ Held = Annotated[
 
 CHUNK = 1000  # addresses per transaction
 SHOWN = 20  # refused lines
-PARTLY = 7  # exit code: some lines were refused
 
 
 @dataclass(frozen=True, slots=True)

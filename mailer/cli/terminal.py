@@ -1,5 +1,6 @@
 """What all commands share: the application, output for people or programs, errors as exit codes."""
 
+import getpass
 import json
 import os
 import sys
@@ -7,8 +8,10 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import asdict, is_dataclass
 from datetime import date, datetime
 from functools import cache
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
+from zoneinfo import ZoneInfo
 
+import typer
 from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
@@ -25,9 +28,20 @@ EXIT: tuple[tuple[type[errors.DibaoError], int], ...] = (
 )
 """Kinds of refusal and their exit codes; any other refusal is 1, wrong usage 2, partly done 7."""
 
+Json = Annotated[bool, typer.Option("--json", help="Print JSON on standard output.")]
+Yes = Annotated[bool, typer.Option("--yes", help="Do not ask.")]
+
+ACTOR = "command line"  # who did it, in what is kept of it
+
+PARTLY = 7  # exit code: some of it could not be done
+
 MAX_ID = 2**31 - 1  # of anything that has a number
 WIDE = 140  # columns where nobody looks: a pipe or a file
 _CONTROLS = dict.fromkeys((*range(9), *range(11, 32), *range(127, 160)))  # all but tab and newline
+
+
+class MomentInvalid(errors.Invalid):
+    """A moment looks like 2026-11-23T09:00 or 2026-11-23T09:00+01:00."""
 
 
 class _Screen(Console):
@@ -85,6 +99,23 @@ def plain(value: object) -> Any:
     if isinstance(value, datetime | date):
         return value.isoformat()
     return value
+
+
+def who() -> str:
+    """The name of whoever gives the command, for what is kept of it."""
+    try:
+        return getpass.getuser()
+    except (OSError, KeyError):  # a container's user may have no name
+        return ACTOR
+
+
+def moment(text: str, zone: str) -> datetime:
+    """A moment as somebody writes it, in `zone` unless it says. Raises MomentInvalid."""
+    try:
+        found = datetime.fromisoformat(text)
+    except ValueError as malformed:
+        raise MomentInvalid(f"{text!r} is no moment; write 2026-11-23T09:00") from malformed
+    return found if found.tzinfo else found.replace(tzinfo=ZoneInfo(zone))
 
 
 def exit_code(refusal: errors.DibaoError) -> int:

@@ -1,20 +1,27 @@
 """What a dead worker's journal means for the people it was sending to.
 
-Pure: `actions.settle_by_journal` asks the tables who stood in a started chunk without a result,
+Pure: `settling.settle_by_journal` asks the tables who stood in a started chunk without a result,
 asks here what is known of each, and stores that.
 """
 
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
 from datetime import datetime
+from itertools import groupby
 
-from mailer.delivery.batch import Lease
-from mailer.delivery.journal import Kind, Testimony, Witness
+from mailer.delivery.batch import VOID, Lease
 from mailer.delivery.ledger import Entry, Result, entry
 from mailer.delivery.relay import Silence
+from mailer.delivery.testimony import Kind, Place, Testimony, Witness
 from mailer.delivery.verdict import Patience
 
-Place = tuple[int, int, int]  # campaign, batch, epoch
+
+@dataclass(slots=True)
+class Left:
+    """What a journal says of a batch that was settled without it."""
+
+    entries: list[Entry] = field(default_factory=list)
+    unsent: list[int] = field(default_factory=list)  # subscribers surely not handed over
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,6 +33,11 @@ class Reading:
     patience: Patience
     now: datetime
 
+    @property
+    def whole(self) -> bool:
+        """Whether who has no dot in it was surely not sent to."""
+        return self.told.knows_unsent(self.boot_id)
+
     def entries(self, held: Lease, people: Mapping[int, datetime | None]) -> list[Entry]:
         """What became of `people`, each with their first try before this one, in a lost lease.
 
@@ -33,10 +45,10 @@ class Reading:
         neither was surely not sent to and is left out, where the journal is known to be whole;
         else they are uncertain too.
         """
-        whole = self.told.knows_unsent(self.boot_id)
+        whole = self.whole
         found: list[Entry] = []
         for subscriber, first_tried in people.items():
-            witness = self.told.last.get((*held.key, held.epoch, subscriber))
+            witness = self._last(held, subscriber)
             if witness is not None and witness.kind is not Kind.INTENT:
                 found.append(self._entry(witness, held.attempt, first_tried))
             elif not whole:
@@ -44,14 +56,43 @@ class Reading:
                 found.append(Result(subscriber, "uncertain", self.now, evidence=evidence))
         return found
 
-    def replies(self, settled: frozenset[Place]) -> dict[Place, list[Entry]]:
-        """Replies about batches that were settled without this journal, by batch."""
-        found: dict[Place, list[Entry]] = {}
-        for witness in self.told.last.values():
-            place = (witness.campaign, witness.batch, witness.epoch)
-            if witness.reply is not None and place not in settled:
-                found.setdefault(place, []).append(self._entry(witness, 1, None))
-        return found
+    def poisoned(self, held: Lease, people: Mapping[int, datetime | None]) -> list[Entry]:
+        """Whom the worker died of, in a lease that was worked in chunks of one: at most one.
+
+        Somebody alone in their chunk whose letter surely did not leave. Where a dot left without a
+        reply, or the journal is not whole, nobody can say so.
+        """
+        unsent = [s for s in people if not self._left_us(self._last(held, s))]
+        if not self.whole or len(unsent) != 1:
+            return []
+        evidence = f"worker {self.told.worker} died of it, after {held.deaths} others of its batch"
+        return [Result(unsent[0], "skipped", self.now, reason="poison", evidence=evidence)]
+
+    def elsewhere(self, settled: frozenset[Place]) -> Iterator[tuple[Place, Left]]:
+        """What it says of batches that were settled without it, one after the other."""
+        whole = self.whole
+        for place, group in groupby(self.told.last.values(), key=_place):
+            if place in settled:
+                continue
+            left = Left()
+            for witness in group:
+                if self._left_us(witness):
+                    left.entries.append(self._entry(witness, 1, None))
+                elif whole:
+                    left.unsent.append(witness.subscriber)
+            yield place, left
+
+    def _last(self, held: Lease, subscriber: int) -> Witness | None:
+        """The last record under this lease, or under the one it was before all were void."""
+        for epoch in range(held.epoch, 0, -VOID):
+            witness = self.told.last.get((*held.key, epoch, subscriber))
+            if witness is not None:
+                return witness
+        return None
+
+    @staticmethod
+    def _left_us(witness: Witness | None) -> bool:
+        return witness is not None and witness.kind is not Kind.INTENT
 
     def _entry(self, witness: Witness, attempt: int, first_tried: datetime | None) -> Entry:
         last = "dot without a reply" if witness.reply is None else "reply"
@@ -65,3 +106,7 @@ class Reading:
             patience=self.patience,
             evidence=f"journal: {last}, connection {witness.connection}",
         )
+
+
+def _place(witness: Witness) -> Place:
+    return witness.campaign, witness.batch, witness.epoch

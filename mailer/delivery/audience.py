@@ -1,18 +1,20 @@
 """The freeze: who gets which edition of a campaign, who does not and why, in which batch.
 
 Set-based: one INSERT … SELECT over all candidates, however many. Batches are numbered through,
-hold people of one edition and lane, and are read back by position. Until the campaign is frozen
-its audience may be thrown away and built again; afterwards triggers keep it as it is.
+hold people of one edition and lane, and of one clock where hours of the day count, and are read
+back by position. Within such a group the most engaged come first. Until the campaign is frozen its
+audience may be thrown away and built again; afterwards triggers keep it as it is.
 """
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any
 
 from sqlalchemy import (
     Integer,
     Select,
+    Subquery,
     and_,
     case,
     cast,
@@ -29,8 +31,12 @@ from sqlalchemy.orm import Session
 
 from mailer.campaigns import queries as campaigns
 from mailer.campaigns.campaign import Campaign, CampaignId, EditionId
-from mailer.delivery.lanes import LANES, OTHER
+from mailer.delivery import waves
+from mailer.delivery.lanes import Lanes
 from mailer.delivery.models import AudienceRow, BatchRow
+from mailer.delivery.pacing import hours
+from mailer.delivery.plan import Plan
+from mailer.delivery.waves import Sorting
 from mailer.kit.errors import Conflict
 from subscribers import actions as people_actions
 from subscribers import queries as subscribers
@@ -42,6 +48,7 @@ NOTHING = "nothing_to_read"
 Editions = Mapping[tuple[int, int], EditionId | None]
 """Set of segments (bits) and tracking level (bits) -> edition; None where it would be empty."""
 
+_ENGAGED = timedelta(days=180)  # what somebody did longer ago says little about today
 _SORT_MEMORY = "256MB"  # on PostgreSQL, for the one sort of a freeze: 1 M people spill otherwise
 Candidates = Select[int, str, str, int, int, str | None]
 """What `subscribers.queries.candidates` gives."""
@@ -74,10 +81,13 @@ def freeze(
     *,
     now: datetime,
     batch_size: int = 1000,
+    plan: Plan | None = None,
+    zone: str = "UTC",
 ) -> Frozen:
     """Fix who the campaign is for; the caller starts it in the same transaction.
 
-    `editions` says which edition serves whom; people it has nothing for are left out. Whatever an
+    `editions` says which edition serves whom; people it has nothing for are left out. `plan` gives
+    lanes and quiet hours, `zone` is the clock of those who have not told us theirs. Whatever an
     interrupted freeze left behind is discarded first. Raises AudienceFrozen, or EditionMissing, in
     which case the transaction is to be rolled back. Notes with the people that they get this issue,
     where they do not want every one.
@@ -89,11 +99,16 @@ def freeze(
     if session.get_bind().dialect.name == "postgresql":
         session.execute(text(f"SET LOCAL work_mem = '{_SORT_MEMORY}'"))
         session.execute(text("SET LOCAL jit = off"))  # a second of compiling saves none of running
+    plan = plan or Plan()
+    when = hours(found.send_window, plan.quiet_hours)
+    zones = waves.zones(session, now, default=zone) if when.windows else {}
+    sorting = Sorting(Lanes.of(plan), zones, now - _ENGAGED)
     people = candidates(session, found, now=now)
-    count = fill(session, campaign, people, editions, found.tracking, batch_size)
+    count = fill(session, campaign, people, editions, found.tracking, batch_size, sorting)
     frozen = _summed(session, campaign, count)
     _cut_batches(session, campaign, now)
     _check_batches(session, campaign, frozen)
+    waves.roll(session, campaign, zones, lambda clock: when.opens(clock, now, default=zone))
     mailed = select(AudienceRow.subscriber_id).where(
         AudienceRow.campaign_id == campaign, AudienceRow.excluded.is_(None)
     )
@@ -142,6 +157,7 @@ def fill(
     editions: Editions,
     tracking: int,
     batch_size: int,
+    sorting: Sorting | None = None,
 ) -> int:
     """Insert a row for every candidate; how many there were.
 
@@ -149,7 +165,8 @@ def fill(
     for them costs a sort, so that is done only after the index has refused the plain way.
     """
     for deduplicated in (False, True):
-        placed = _placed(candidates, editions, tracking, batch_size, deduplicated=deduplicated)
+        people = _assigned(candidates, editions, tracking, deduplicated=deduplicated)
+        placed = _placed(waves.sort(people, sorting or Sorting()), batch_size)
         rows = insert(AudienceRow).from_select(
             [
                 *("campaign_id", "subscriber_id", "address_key", "edition_id", "lane"),
@@ -167,28 +184,18 @@ def fill(
     raise AssertionError  # both ways return or raise
 
 
-def _placed(
-    candidates: Candidates,
-    editions: Editions,
-    tracking: int,
-    batch_size: int,
-    *,
-    deduplicated: bool,
-) -> Select[Any]:
+def _placed(people: Select[Any], batch_size: int) -> Select[Any]:
     """Every candidate with edition, lane, batch and position, or with a reason.
 
-    One sort puts those of one edition and lane together. In it, `row_number - rank` is a person's
-    place in the group, every `batch_size`-th of them begins a batch, and the number of beginnings
-    so far is the batch's number.
+    One sort puts those of one edition, lane and clock together, the most engaged first. In it,
+    `row_number - rank` is a person's place in the group, every `batch_size`-th of them begins a
+    batch, and the number of beginnings so far is the batch's number.
     """
-    people = _assigned(candidates, editions, tracking, deduplicated=deduplicated).subquery("people")
-    left_out = people.c.excluded.is_not(None)
-    group = (left_out, people.c.edition, people.c.lane)
-    order = (*group, people.c.subscriber_id)
+    one = people.subquery("people")
+    group, order = _order(one)
     place = func.row_number().over(order_by=order) - func.rank().over(order_by=group)
-    ranked = select(*people.c, place.label("place")).subquery("ranked")
-    left_out = ranked.c.excluded.is_not(None)
-    order = (left_out, ranked.c.edition, ranked.c.lane, ranked.c.subscriber_id)
+    ranked = select(*one.c, place.label("place")).subquery("ranked")
+    _, order = _order(ranked)
     begins = case((ranked.c.place % batch_size == 0, 1), else_=0)
     number = func.sum(begins).over(order_by=order, rows=(None, 0))
     inside = ranked.c.excluded.is_(None)
@@ -203,6 +210,17 @@ def _placed(
     ).order_by(*order)
 
 
+def _order(people: Subquery) -> tuple[list[Any], list[Any]]:
+    """What makes a group, and the order of all: groups one by one, in each the warmest first."""
+    columns = people.c
+    group = [columns.excluded.is_not(None), columns.edition, columns.lane]
+    group += [columns.zone] if "zone" in columns else []
+    warmth = [
+        columns[name].desc().nulls_last() for name in ("clicked_at", "opened_at") if name in columns
+    ]
+    return group, [*group, *warmth, columns.subscriber_id]
+
+
 def _assigned(
     candidates: Candidates,
     editions: Editions,
@@ -210,7 +228,7 @@ def _assigned(
     *,
     deduplicated: bool,
 ) -> Select[Any]:
-    """Every candidate with edition and lane; excluded ones have neither."""
+    """Every candidate with edition and domain; excluded ones have no edition."""
     one = candidates.subquery("candidate")
     excluded: Any = one.c.excluded
     if deduplicated:
@@ -231,13 +249,11 @@ def _assigned(
         excluded = case((and_(excluded.is_(None), wanted.in_(empty)), NOTHING), else_=excluded)
         included = excluded.is_(None)
     edition = case(numbers, value=wanted) if numbers else cast(null(), Integer)
-    domain = func.lower(one.c.domain)
-    lane = case(*((domain.in_(names), name) for name, names in LANES.items()), else_=OTHER)
     return select(
         one.c.subscriber_id,
         one.c.address_key,
         case((included, edition), else_=null()).label("edition"),
-        case((included, lane), else_=null()).label("lane"),
+        one.c.domain,
         excluded.label("excluded"),
     )
 

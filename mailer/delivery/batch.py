@@ -1,50 +1,57 @@
-"""Who is working on what: leasing a batch, starting its chunks, giving it back.
+"""Who is working on what: leasing a batch, prolonging the lease, giving it back.
 
 Each step is one guarded UPDATE and a look at what came back. A lease is a right for a time by the
 database's own clock, fenced by an epoch: whoever holds an older epoch changes nothing any more.
-A chunk is started in the same transaction that reads its people, before the first of them is sent
-anything; so the database always knows the most that can have left the house.
+What is sent of a batch, chunk by chunk, is in `chunk.py`.
 """
 
-from collections.abc import Sequence
+from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from functools import lru_cache
 from typing import Any
 
 from sqlalchemy import (
+    DateTime,
     Integer,
-    Select,
+    Row,
     Text,
     Update,
+    and_,
     bindparam,
     case,
     column,
-    literal,
+    func,
     or_,
     select,
     table,
-    text,
     update,
 )
-from sqlalchemy.orm import Session, aliased
+from sqlalchemy.orm import Session
 
 from mailer.campaigns.campaign import CampaignId, EditionId, State
-from mailer.delivery.models import AttemptRow, AudienceRow, BatchRow, DeliveryRow
-from mailer.kit.database import Moment, database_now
-from subscribers import queries as subscribers
+from mailer.delivery.models import AttemptRow, BatchRow, DeliveryRow
+from mailer.kit.database import database_now
 
-# One look-up per person by key, whatever the statistics say: of a `delivery` that was empty just
-# now they say little, and to read all of it for every chunk would be a day's work for a million.
-_BY_KEY = text(
-    "SET LOCAL enable_seqscan = off; SET LOCAL enable_hashjoin = off;"
-    "SET LOCAL enable_mergejoin = off; SET LOCAL enable_bitmapscan = off"
+campaign_table = table(
+    "campaign",
+    column("id", Integer),
+    column("state", Text),
+    column("stop_epoch", Integer),
+    column("send_window", Text),
+    column("canary_size", Integer),
+    column("canary_started", Integer),
+    column("canary_passed_at", DateTime),
 )
+"""What leases and fences ask of a campaign: it has to stand in the same statement as the batch."""
 
-# Part of the fence, so it has to stand in the same statement as the batch.
-_campaign = table(
-    "campaign", column("id", Integer), column("state", Text), column("stop_epoch", Integer)
-)
+VOID = 1_000_000
+"""Added to the epochs of open batches when no lease counts any more: no old one can match again.
+
+More than any batch is ever leased: a relay that is away for a night costs some thousands.
+"""
+
+_campaign = campaign_table.c
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,6 +68,12 @@ class Lease:
     worker: str
     stop_epoch: int  # of the campaign when it was leased
     until: datetime  # by the database's clock
+    deaths: int = 0  # leases before this one that were lost by the death of their worker
+    zone: str = ""  # its people's clock
+    send_window: str = ""  # of the campaign, by that clock
+    canary: bool = False  # only some may go before the campaign's canary has passed
+    relay: str = ""  # that took its last chunk, before this lease
+    resend: bool = False  # its people stand in `resolution`: their letters surely did not leave
 
     @property
     def key(self) -> tuple[int, int]:
@@ -86,27 +99,195 @@ class Chunk:
     unmailable: tuple[tuple[int, str], ...]  # subscriber, why not any more
 
 
-def lease(
-    session: Session, worker: str, *, seconds: float, prefer: int | None = None, avoid: int = 0
+def lease(  # what may be leased, and which comes first
+    session: Session,
+    worker: str,
+    *,
+    seconds: float,
+    prefer: int | None = None,
+    avoid: int = 0,
+    shut_campaigns: Collection[int] = (),
+    shut_lanes: Collection[str] = (),
+    lanes_taken: Collection[str] = (),
+    most_deaths: int | None = None,
 ) -> Lease | None:
-    """Lease one due batch of any sending campaign, or None where nothing is due.
+    """Lease one due batch, or None where nothing is due.
 
-    One of the campaign `prefer` comes first, one of `avoid` last: so campaigns take turns. A batch
-    whose lease ran out with every started chunk accounted for is free; one with a chunk open is in
-    doubt and has to be settled first.
+    One of the campaign `prefer` comes first, one of `avoid` last: so campaigns take turns; within
+    one, the most engaged. A batch whose lease ran out with every started chunk accounted for is
+    free; one with a chunk open is in doubt and has to be settled first. Left out are the campaigns
+    and lanes named, and batches that more than `most_deaths` workers died of.
     """
     now = database_now(session)
     turn = case((BatchRow.campaign_id == prefer, 0), (BatchRow.campaign_id == avoid, 2), else_=1)
+    order = (turn, BatchRow.wave, BatchRow.not_before, BatchRow.campaign_id, BatchRow.number)
+    free = _due(now, shut_campaigns, {*shut_lanes, *lanes_taken})
+    if most_deaths is not None:
+        free = (*free, BatchRow.deaths <= most_deaths)
     found = session.execute(
-        select(BatchRow.campaign_id, BatchRow.number, _campaign.c.stop_epoch)
-        .join(_campaign, _campaign.c.id == BatchRow.campaign_id)
-        .where(*_free(now), _campaign.c.state == State.SENDING)
-        .order_by(turn, BatchRow.not_before, BatchRow.campaign_id, BatchRow.number)
+        select(
+            BatchRow.campaign_id,
+            BatchRow.number,
+            _campaign.stop_epoch,
+            _campaign.send_window,
+            and_(~BatchRow.resend, _canary_out()).label("canary"),
+        )
+        .join(campaign_table, _campaign.id == BatchRow.campaign_id)
+        .where(*free)
+        .order_by(*order)
         .limit(1)
         .with_for_update(of=BatchRow, skip_locked=True)
     ).one_or_none()
-    if found is None:
-        return None
+    return None if found is None else _taken(session, found, worker, now, seconds)
+
+
+def due(
+    session: Session, *, shut_campaigns: Collection[int] = (), shut_lanes: Collection[str] = ()
+) -> tuple[CampaignId, ...]:
+    """Campaigns with a batch that anybody could lease now; but those, and lanes, that are shut."""
+    found = (
+        select(BatchRow.campaign_id)
+        .join(campaign_table, _campaign.id == BatchRow.campaign_id)
+        .where(*_due(database_now(session), shut_campaigns, shut_lanes))
+        .distinct()
+        .order_by(BatchRow.campaign_id)
+    )
+    return tuple(CampaignId(identity) for identity in session.scalars(found))
+
+
+def lanes(session: Session) -> tuple[str, ...]:
+    """The lanes of all batches that anybody could lease now."""
+    found = select(BatchRow.lane).where(*_free(database_now(session))).distinct()
+    return tuple(session.scalars(found.order_by(BatchRow.lane)))
+
+
+def stopped(session: Session) -> tuple[CampaignId, ...]:
+    """Cancelled campaigns that still have an open batch."""
+    found = (
+        select(BatchRow.campaign_id)
+        .join(campaign_table, _campaign.id == BatchRow.campaign_id)
+        .where(BatchRow.state == "open", _campaign.state == State.CANCELLED)
+        .distinct()
+        .order_by(BatchRow.campaign_id)
+    )
+    return tuple(CampaignId(identity) for identity in session.scalars(found))
+
+
+def withdrawn(session: Session, leases: Iterable[Lease]) -> list[Lease]:
+    """Those of these leases whose campaign was paused, resumed or cancelled since: in one look."""
+    some = tuple(leases)
+    found = select(_campaign.id, _campaign.state, _campaign.stop_epoch).where(
+        _campaign.id.in_(sorted({held.campaign for held in some}))
+    )
+    standing = {row.id: (row.state, row.stop_epoch) for row in session.execute(found)}
+    return [held for held in some if standing.get(held.campaign) not in _standing(held)]
+
+
+def extend(
+    session: Session, leases: Sequence[Lease], *, seconds: float
+) -> frozenset[tuple[int, int, int]]:
+    """Prolong leases; campaign, number and epoch of those that are still ours."""
+    until = database_now(session) + timedelta(seconds=seconds)
+    prolonged = fenced().values(lease_until=until).returning(BatchRow.number)
+    return frozenset(
+        (*held.key, held.epoch)
+        for held in leases
+        if session.execute(prolonged, fence_values(held)).one_or_none() is not None
+    )
+
+
+def account(session: Session, held: Lease, *, flushed: int, done: bool) -> bool:
+    """Record that everybody in the first `flushed` chunks has a row; False: not our lease."""
+    statement = _finish() if done else _account()
+    values = {"flushed": flushed, **fence_values(held)}
+    return session.execute(statement, values).one_or_none() is not None
+
+
+def release(
+    session: Session,
+    held: Lease,
+    *,
+    wait: float = 0,
+    not_before: datetime | None = None,
+    reason: str = "",
+) -> bool:
+    """Give a batch back, everybody in it accounted for or surely unsent; False: not our lease.
+
+    `wait`: seconds until somebody may lease it again; or `not_before`, the moment.
+    """
+    values: dict[str, Any] = {
+        "epoch": BatchRow.epoch + 1,
+        "worker": None,
+        "lease_until": None,
+        "chunks_started": 0,
+        "chunks_flushed": 0,
+        "started_to": 0,
+        "reason": reason,
+    }
+    if not_before is not None:
+        values["not_before"] = not_before
+    elif wait:
+        values["not_before"] = database_now(session) + timedelta(seconds=wait)
+    given = fenced().values(**values).returning(BatchRow.number)
+    ours = session.execute(given, fence_values(held)).one_or_none() is not None
+    if ours and held.canary:
+        recount_canary(session, held.campaign)
+    return ours
+
+
+def recount_canary(session: Session, campaign: CampaignId) -> None:
+    """Count anew who of a canary has begun; people a batch was given back with have not."""
+    waiting = select(_campaign.id).where(_campaign.id == campaign, _canary_waits())
+    if session.scalar(waiting.with_for_update()) is None:
+        return
+    settled = select(func.count()).where(
+        DeliveryRow.campaign_id == campaign, DeliveryRow.outcome != "skipped"
+    )
+    mine = (DeliveryRow.campaign_id == campaign, DeliveryRow.subscriber_id)
+    has_row = select(mine[1]).where(mine[0], mine[1] == AttemptRow.subscriber_id)
+    tried = select(func.count(AttemptRow.subscriber_id.distinct())).where(
+        AttemptRow.campaign_id == campaign, ~has_row.exists()
+    )
+    on_the_way = select(func.coalesce(func.sum(BatchRow.started_to), 0)).where(
+        BatchRow.campaign_id == campaign,
+        BatchRow.state == "open",
+        BatchRow.chunks_started > BatchRow.chunks_flushed,
+    )
+    begun = sum(session.scalar(part) or 0 for part in (settled, tried, on_the_way))
+    counted = update(campaign_table).where(_campaign.id == campaign)
+    session.execute(counted.values(canary_started=begun))
+
+
+def is_open(session: Session, campaign: CampaignId) -> bool:
+    """Whether a batch of the campaign is not done; what is sent again keeps none open."""
+    mine = (BatchRow.campaign_id == campaign, BatchRow.state == "open", ~BatchRow.resend)
+    return session.scalar(select(BatchRow.number).where(*mine).limit(1)) is not None
+
+
+def fenced() -> Update:
+    """An UPDATE of a batch that changes nothing but under the lease of `fence_values`."""
+    return update(BatchRow).where(
+        BatchRow.campaign_id == bindparam("c"),
+        BatchRow.number == bindparam("b"),
+        BatchRow.epoch == bindparam("e"),
+        BatchRow.worker == bindparam("w"),
+        BatchRow.state == "open",
+    )
+
+
+def fence_values(held: Lease) -> dict[str, Any]:
+    """The lease, for `fenced`."""
+    return {"c": held.campaign, "b": held.number, "e": held.epoch, "w": held.worker}
+
+
+def may_send() -> Any:
+    """Whether the batch's campaign is sending, or finished where this sends a letter again."""
+    again = and_(_campaign.state == State.FINISHED, BatchRow.resend)
+    return or_(_campaign.state == State.SENDING, again)
+
+
+def _taken(session: Session, found: Row[Any], worker: str, now: datetime, seconds: float) -> Lease:
+    """Lease the batch that was found and is locked."""
     until = now + timedelta(seconds=seconds)
     row = session.execute(
         update(BatchRow)
@@ -122,18 +303,19 @@ def lease(
             reason="",
         )
         .returning(
-            BatchRow.campaign_id,
-            BatchRow.number,
             BatchRow.edition_id,
             BatchRow.lane,
             BatchRow.attempt,
             BatchRow.size,
             BatchRow.epoch,
+            BatchRow.deaths,
+            BatchRow.zone,
+            BatchRow.resend,
         )
     ).one()
     return Lease(
-        CampaignId(row.campaign_id),
-        row.number,
+        CampaignId(found.campaign_id),
+        found.number,
         EditionId(row.edition_id),
         row.lane,
         row.attempt,
@@ -142,128 +324,36 @@ def lease(
         worker=worker,
         stop_epoch=found.stop_epoch,
         until=until,
+        deaths=row.deaths,
+        zone=row.zone,
+        send_window=found.send_window,
+        canary=bool(found.canary),
+        resend=row.resend,
     )
 
 
-def due(session: Session) -> tuple[CampaignId, ...]:
-    """Sending campaigns with a batch that anybody could lease now."""
-    found = (
-        select(BatchRow.campaign_id)
-        .join(_campaign, _campaign.c.id == BatchRow.campaign_id)
-        .where(*_free(database_now(session)), _campaign.c.state == State.SENDING)
-        .distinct()
-        .order_by(BatchRow.campaign_id)
-    )
-    return tuple(CampaignId(identity) for identity in session.scalars(found))
+def _standing(held: Lease) -> list[tuple[str, int]]:
+    """How its campaign may stand, for a lease to hold."""
+    states = [State.SENDING, State.FINISHED] if held.resend else [State.SENDING]
+    return [(state, held.stop_epoch) for state in states]
 
 
-def stopped(session: Session) -> tuple[CampaignId, ...]:
-    """Cancelled campaigns that still have an open batch."""
-    found = (
-        select(BatchRow.campaign_id)
-        .join(_campaign, _campaign.c.id == BatchRow.campaign_id)
-        .where(BatchRow.state == "open", _campaign.c.state == State.CANCELLED)
-        .distinct()
-        .order_by(BatchRow.campaign_id)
-    )
-    return tuple(CampaignId(identity) for identity in session.scalars(found))
+def _canary_out() -> Any:
+    return and_(_campaign.canary_size > 0, _campaign.canary_passed_at.is_(None))
 
 
-def extend(
-    session: Session, leases: Sequence[Lease], *, seconds: float
-) -> frozenset[tuple[int, int, int]]:
-    """Prolong leases; campaign, number and epoch of those that are still ours."""
-    until = database_now(session) + timedelta(seconds=seconds)
-    prolonged = _fenced().values(lease_until=until).returning(BatchRow.number)
-    return frozenset(
-        (*held.key, held.epoch)
-        for held in leases
-        if session.execute(prolonged, _fence_values(held)).one_or_none() is not None
-    )
+def _canary_waits() -> Any:
+    return and_(_canary_out(), _campaign.canary_started > 0)
 
 
-def start_chunk(
-    session: Session, held: Lease, chunk: int, to: int, *, flushed: int, seconds: float
-) -> bool:
-    """Put on record that the people up to position `to` may be sent to now; whether they may.
-
-    False where the lease is no longer ours or the campaign was stopped: then nothing is sent.
-    Saying it again after a commit of unknown outcome is harmless.
-    """
-    values = {
-        "chunk": chunk,
-        "to": to,
-        "flushed": flushed,
-        "until": database_now(session) + timedelta(seconds=seconds),
-        "stop": held.stop_epoch,
-        **_fence_values(held),
-    }
-    return session.execute(_start(), values).one_or_none() is not None
-
-
-def account(session: Session, held: Lease, *, flushed: int, done: bool) -> bool:
-    """Record that everybody in the first `flushed` chunks has a row; False: not our lease."""
-    statement = _finish() if done else _account()
-    values = {"flushed": flushed, **_fence_values(held)}
-    return session.execute(statement, values).one_or_none() is not None
-
-
-def release(session: Session, held: Lease, *, wait: float = 0, reason: str = "") -> bool:
-    """Give a batch back, everybody in it accounted for or surely unsent; False: not our lease.
-
-    `wait`: seconds until somebody may lease it again.
-    """
-    values: dict[str, Any] = {
-        "epoch": BatchRow.epoch + 1,
-        "worker": None,
-        "lease_until": None,
-        "chunks_started": 0,
-        "chunks_flushed": 0,
-        "started_to": 0,
-        "reason": reason,
-    }
-    if wait:
-        values["not_before"] = database_now(session) + timedelta(seconds=wait)
-    given = _fenced().values(**values).returning(BatchRow.number)
-    return session.execute(given, _fence_values(held)).one_or_none() is not None
-
-
-def people(
-    session: Session, held: Lease, segments: tuple[str, ...], after: int, to: int, *, now: datetime
-) -> Chunk:
-    """Everybody at positions after `after` up to `to` who has no result of this try yet.
-
-    `segments` are the campaign's: who follows none of them any more, or has paused, is not mailed.
-    """
-    if session.get_bind().dialect.name == "postgresql":
-        session.execute(_BY_KEY)
-    read = _read(first_try=held.attempt == 1, segments=segments)
-    rows = session.execute(read, {**_stretch(held, after, to), "now": now})
-    mailable, unmailable = [], []
-    for subscriber, address, name, why, first_tried in rows:
-        if why is None and address:
-            mailable.append(Person(subscriber, address, name or "", first_tried))
-        else:
-            unmailable.append((subscriber, why or "erased"))
-    return Chunk(tuple(mailable), tuple(unmailable))
-
-
-def started_without_result(session: Session, held: Lease) -> dict[int, datetime | None]:
-    """Everybody in a started chunk of this lease who has no row, with their first try before."""
-    to = session.scalar(
-        select(BatchRow.started_to).where(
-            BatchRow.campaign_id == held.campaign, BatchRow.number == held.number
-        )
-    )
-    members = _members(first_try=held.attempt == 1)
-    rows = session.execute(members, _stretch(held, 0, to or 0))
-    return {row[0]: row[2] for row in rows}
-
-
-def is_open(session: Session, campaign: CampaignId) -> bool:
-    """Whether a batch of the campaign is not done."""
-    some = select(BatchRow.number).where(BatchRow.campaign_id == campaign, BatchRow.state == "open")
-    return session.scalar(some.limit(1)) is not None
+def _due(now: datetime, shut_campaigns: Collection[int], shut_lanes: Collection[str]) -> Any:
+    room = or_(~_canary_out(), _campaign.canary_started < _campaign.canary_size)
+    found = (*_free(now), may_send(), or_(BatchRow.resend, room))
+    if shut_campaigns:
+        found = (*found, BatchRow.campaign_id.not_in(sorted(shut_campaigns)))
+    if shut_lanes:
+        found = (*found, BatchRow.lane.not_in(sorted(shut_lanes)))
+    return found
 
 
 def _free(now: datetime) -> tuple[Any, ...]:
@@ -275,123 +365,16 @@ def _free(now: datetime) -> tuple[Any, ...]:
     )
 
 
-def _stretch(held: Lease, after: int, to: int) -> dict[str, Any]:
-    return {"c": held.campaign, "b": held.number, "after": after, "to": to, "n": held.attempt}
-
-
-def _fence_values(held: Lease) -> dict[str, Any]:
-    return {"c": held.campaign, "b": held.number, "e": held.epoch, "w": held.worker}
-
-
-def _fenced() -> Update:
-    return update(BatchRow).where(
-        BatchRow.campaign_id == bindparam("c"),
-        BatchRow.number == bindparam("b"),
-        BatchRow.epoch == bindparam("e"),
-        BatchRow.worker == bindparam("w"),
-        BatchRow.state == "open",
-    )
-
-
 # The statements of the hot path are built once: building takes longer than running them.
 
 
 @lru_cache
-def _start() -> Any:
-    sending = (
-        select(_campaign.c.id)
-        .where(
-            _campaign.c.id == BatchRow.campaign_id,
-            _campaign.c.state == State.SENDING,
-            _campaign.c.stop_epoch == bindparam("stop"),
-        )
-        .exists()
-    )
-    return (
-        _fenced()
-        .where(sending)
-        .values(
-            chunks_started=bindparam("chunk"),
-            chunks_flushed=bindparam("flushed"),
-            started_to=bindparam("to"),
-            lease_until=bindparam("until", type_=Moment()),
-        )
-        .returning(BatchRow.number)
-    )
-
-
-@lru_cache
 def _account() -> Any:
-    return _fenced().values(chunks_flushed=bindparam("flushed")).returning(BatchRow.number)
+    return fenced().values(chunks_flushed=bindparam("flushed")).returning(BatchRow.number)
 
 
 @lru_cache
 def _finish() -> Any:
     values = {"state": "done", "worker": None, "lease_until": None}
-    done = _fenced().values(chunks_flushed=bindparam("flushed"), **values)
+    done = fenced().values(chunks_flushed=bindparam("flushed"), **values)
     return done.returning(BatchRow.number)
-
-
-@lru_cache
-def _members(*, first_try: bool) -> Select[Any]:
-    """Subscriber, position and first try of those in a stretch who have no result of this try.
-
-    On the first try they stand in `audience`, later in the `attempt` rows that put them here.
-    """
-    if first_try:
-        place: Any = AudienceRow
-        tried: Any = literal(None, Moment())
-        mine: Any = AudienceRow.excluded.is_(None)
-    else:
-        place, tried = AttemptRow, AttemptRow.first_tried
-        mine = AttemptRow.number == bindparam("n") - 1
-    # Not EXISTS, which PostgreSQL would turn into a join with the whole campaign: see _BY_KEY.
-    settled = (
-        select(DeliveryRow.subscriber_id)
-        .where(
-            DeliveryRow.campaign_id == place.campaign_id,
-            DeliveryRow.subscriber_id == place.subscriber_id,
-        )
-        .scalar_subquery()
-    )
-    again = aliased(AttemptRow)
-    deferred = (
-        select(again.subscriber_id)
-        .where(
-            again.campaign_id == place.campaign_id,
-            again.subscriber_id == place.subscriber_id,
-            again.number == bindparam("n"),
-        )
-        .scalar_subquery()
-    )
-    return (
-        select(place.subscriber_id, place.position, tried.label("first_tried"))
-        .where(
-            place.campaign_id == bindparam("c"),
-            place.batch == bindparam("b"),
-            place.position > bindparam("after"),
-            place.position <= bindparam("to"),
-            mine,
-            settled.is_(None),
-            deferred.is_(None),
-        )
-        .order_by(place.position)
-    )
-
-
-@lru_cache
-def _read(*, first_try: bool, segments: tuple[str, ...]) -> Select[Any]:
-    member = _members(first_try=first_try).subquery("member")
-    now = bindparam("now", type_=Moment())
-    person = subscribers.recipients(segments, now=now).subquery("recipient")
-    return (
-        select(
-            member.c.subscriber_id,
-            person.c.address,
-            person.c.name,
-            case((person.c.id.is_(None), "erased"), else_=person.c.unmailable),
-            member.c.first_tried,
-        )
-        .outerjoin_from(member, person, person.c.id == member.c.subscriber_id)
-        .order_by(member.c.position)
-    )

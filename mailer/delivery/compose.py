@@ -69,11 +69,11 @@ class Composer:
             mailto_domain=self._bounces,
         )
 
-    def compose(self, held: Lease, chunk: int, person: Person) -> Message:
+    def compose(self, held: Lease, chunk: int, person: Person, way: str = "") -> Message:
         """The message for one person, signed; equal for equal values and second."""
         token = self._keyring.sign(Purpose.DELIVERY, self._campaign, person.subscriber)
         values = reader(token, name=person.name, address=person.address)
-        body = self._splicer.body(values)
+        body = self._splicer.pieces(values)
         head = self._headers.head(
             subscriber=person.subscriber,
             recipient=person.address,
@@ -82,7 +82,7 @@ class Composer:
             date=self._now(),
             name=person.name,
         )
-        signature = self._signer.header(head, body) if self._signer else b""
+        signature = self._signer.header(head, b"".join(body)) if self._signer else b""
         return Message(
             campaign=held.campaign,
             subscriber=person.subscriber,
@@ -91,7 +91,8 @@ class Composer:
             chunk=chunk,
             recipient=person.address,
             return_path=return_path(token, self._bounces),
-            data=b"".join((signature, head, b"\r\n", body)),
+            data=b"".join((signature, head, b"\r\n", *body)),
+            way=way,
         )
 
 

@@ -1,13 +1,18 @@
-"""DKIM signatures (RFC 6376, 8301, 8463): relaxed/relaxed, RSA or Ed25519.
+"""DKIM signatures (RFC 6376, 8301, 8463): relaxed/relaxed, RSA and Ed25519, several keys at once.
 
-The body is hashed as it is: it is canonical by construction (CRLF only, no trailing white space,
-no runs of it, one CRLF at the end), which `is_canonical` checks for tests and preflight.
+The body is hashed as it is, since bodies are made canonical: CRLF only, no trailing white space, no
+runs of it, one CRLF at the end. What depends only on which fields a head has is made once for all
+heads that have the same.
+
+A key is changed without a gap: publish the new one's record, add its selector and PEM behind the
+old ones (both sign), and take the old ones out once nobody asks for their record any more.
 """
 
 import base64
 import hashlib
 import re
-from functools import lru_cache
+from collections.abc import Sequence
+from dataclasses import dataclass
 
 from cryptography.exceptions import UnsupportedAlgorithm
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
@@ -24,80 +29,132 @@ OVERSIGNED = (  # listed once more than present, so that none can be added on th
 )
 SIGNED = ("mime-version", "content-type", "content-transfer-encoding")  # where present
 
-# RFC 6376 3.4.2 for the whole block at once: a regex per field would cost as much as the hash
-_FOLD = re.compile(rb"\r\n(?=[ \t])").sub
+_FORMS = 64  # kept: one per combination of fields
 _RUN = re.compile(rb"[ \t]+").sub
 _SPACE = re.compile(rb"[ \t\r\n]+").sub
 _NAME = re.compile(r"[a-z0-9](?:[a-z0-9-]*[a-z0-9])?(?:\.[a-z0-9](?:[a-z0-9-]*[a-z0-9])?)*")
-_UNCANONICAL = re.compile(rb"[ \t][ \t\r]|\t|(?<!\r)\n|\r(?!\n)|\r\n\r\n\Z").search
+_PEM = re.compile(r"-----BEGIN [^-]+-----.*?-----END [^-]+-----", re.DOTALL)
+_HASH = b"#"  # where the body's hash goes; no tag of ours holds one
+
+_Key = RSAPrivateKey | Ed25519PrivateKey
+
+
+@dataclass(frozen=True, slots=True)
+class _Field:
+    """A DKIM-Signature with one key for heads of one form, but for hash and signature."""
+
+    key: _Key
+    written: tuple[bytes, bytes]  # before and behind the body's hash, as it leaves
+    canonical: tuple[bytes, bytes]  # the same, as it is signed
+
+
+@dataclass(frozen=True, slots=True)
+class _Form:
+    """What all heads with the same fields in the same order have in common."""
+
+    order: tuple[int, ...]  # places of the fields signed, as h= lists them
+    fields: tuple[_Field, ...]
 
 
 class Signer:
-    """Signs for one domain with one key."""
+    """Signs for one domain, with every key it is given. For any number of threads."""
 
-    def __init__(self, selector: str, domain: str, key: str) -> None:
-        """`key` is the private key as PEM, unencrypted. Raises Misconfigured, never showing it."""
-        self.selector, self.domain = selector.lower(), domain.lower()
-        for name, value in (("selector", self.selector), ("domain", self.domain)):
+    def __init__(self, selectors: str, domain: str, keys: str) -> None:
+        """`selectors` are parted by spaces; `keys` are as many private keys in that order.
+
+        PEM, unencrypted. Raises Misconfigured for what cannot sign, never showing a key.
+        """
+        self.selectors, self.domain = tuple(selectors.lower().split()), domain.lower()
+        for what, value in (
+            *(("selector", selector) for selector in self.selectors or ("",)),
+            ("domain", self.domain),
+        ):
             if not _NAME.fullmatch(value):
-                raise Misconfigured(f"DKIM {name}: {value!r} is no name for the DNS")
-        self._key = _load(key)
-        self.algorithm = "rsa" if isinstance(self._key, RSAPrivateKey) else "ed25519"
+                raise Misconfigured(f"DKIM {what}: {value!r} is no name for the DNS")
+        blocks = _PEM.findall(keys) or [keys]
+        if len({*self.selectors}) != len(blocks) or len(self.selectors) != len(blocks):
+            raise Misconfigured(
+                f"DKIM: {len(blocks)} keys for the selectors {' '.join(self.selectors)}; "
+                "each key needs a selector of its own, in the same order"
+            )
+        self._keys = tuple(_load(block) for block in blocks)
+        self._forms: dict[tuple[bytes, ...], _Form] = {}
 
     def header(self, headers: bytes, body: bytes) -> bytes:
-        """The DKIM-Signature field, CRLF at its end, to stand before `headers`.
+        """The DKIM-Signature fields, CRLF at the end of each, to stand before `headers`.
 
         `headers` are whole fields, CRLF after each, without the empty line; `body` is canonical.
+        Signing and hashing hold no lock of the interpreter: threads pay where cores are idle.
         """
-        present: dict[bytes, list[bytes]] = {}
-        for field in _RUN(b" ", _FOLD(b"", headers)).split(b"\r\n")[:-1]:
-            name, _, value = field.partition(b":")
-            name = name.rstrip().lower()
-            present.setdefault(name, []).append(b"%b:%b\r\n" % (name, value.strip()))
-        names = _names(tuple((name, len(values)) for name, values in present.items()))
+        names, fields = canonical(headers)
+        form = self._forms.get(names) or self._form(names)
         digest = base64.b64encode(hashlib.sha256(body).digest())
-        unsigned = (
+        signed = b"".join([fields[place] for place in form.order])
+        return b"".join([_signature(field, signed, digest) for field in form.fields])
+
+    def _form(self, names: tuple[bytes, ...]) -> _Form:
+        listed: list[bytes] = []
+        places: list[int] = []
+        for name in (field.encode() for field in (*OVERSIGNED, *SIGNED)):
+            found = [place for place, other in enumerate(names) if other == name]
+            places += reversed(found)  # of several the last counts first (5.4.2)
+            listed += [name] * (len(found) + (name.decode() in OVERSIGNED))
+        pairs = zip(self.selectors, self._keys, strict=True)
+        fields = tuple(self._field(selector, key, listed) for selector, key in pairs)
+        if len(self._forms) >= _FORMS:
+            self._forms.clear()
+        form = self._forms[names] = _Form(tuple(places), fields)
+        return form
+
+    def _field(self, selector: str, key: _Key, listed: Sequence[bytes]) -> _Field:
+        algorithm = b"rsa" if isinstance(key, RSAPrivateKey) else b"ed25519"
+        written = (
             b"DKIM-Signature: v=1; a=%b-sha256; c=relaxed/relaxed; d=%b;\r\n s=%b;\r\n"
             b" h=%b;\r\n bh=%b;\r\n b="
         ) % (
-            *(part.encode() for part in (self.algorithm, self.domain, self.selector)),
-            b":\r\n  ".join(b":".join(names[i : i + 4]) for i in range(0, len(names), 4)),
-            digest,
+            algorithm,
+            self.domain.encode(),
+            selector.encode(),
+            b":\r\n  ".join(b":".join(listed[i : i + 4]) for i in range(0, len(listed), 4)),
+            _HASH,
         )
-        signed = [present[name].pop() for name in names if present.get(name)]  # from the last up
-        signed.append(b"dkim-signature:" + _relaxed(unsigned.partition(b":")[2]))
-        signature = base64.b64encode(self._sign(b"".join(signed)))
-        lines = [signature[i : i + 72] for i in range(0, len(signature), 72)]
-        return unsigned + b"\r\n  ".join(lines) + b"\r\n"
-
-    def _sign(self, data: bytes) -> bytes:
-        if isinstance(self._key, RSAPrivateKey):
-            return self._key.sign(data, PKCS1v15(), SHA256())
-        return self._key.sign(hashlib.sha256(data).digest())  # RFC 8463 section 3
+        relaxed = b"dkim-signature:" + _SPACE(b" ", written.partition(b":")[2]).strip()
+        return _Field(key, _halves(written), _halves(relaxed))
 
 
-def is_canonical(body: bytes) -> bool:
-    """Whether hashing the body as it is equals hashing its relaxed form (RFC 6376 3.4.4)."""
-    return body.endswith(b"\r\n") and body != b"\r\n" and _UNCANONICAL(body) is None
+def canonical(headers: bytes) -> tuple[tuple[bytes, ...], list[bytes]]:
+    """The names of the fields, and each as RFC 6376 3.4.2 has it signed, CRLF at its end."""
+    unfolded = headers.replace(b"\r\n ", b" ").replace(b"\r\n\t", b" ")
+    if b"  " in unfolded or b"\t" in unfolded:
+        unfolded = _RUN(b" ", unfolded)
+    names, fields = [], []
+    for field in unfolded.split(b"\r\n")[:-1]:
+        name, _, value = field.partition(b":")
+        name = name.rstrip().lower()
+        names.append(name)
+        fields.append(b"%b:%b\r\n" % (name, value.strip()))
+    return tuple(names), fields
 
 
-def _relaxed(value: bytes) -> bytes:
-    return _SPACE(b" ", value).strip()
+def _signature(field: _Field, signed: bytes, digest: bytes) -> bytes:
+    before, behind = field.canonical
+    data = b"%b%b%b%b" % (signed, before, digest, behind)
+    if isinstance(field.key, RSAPrivateKey):
+        raw = field.key.sign(data, PKCS1v15(), SHA256())
+    else:
+        raw = field.key.sign(hashlib.sha256(data).digest())  # RFC 8463 section 3
+    text = base64.b64encode(raw)
+    lines = b"\r\n  ".join([text[i : i + 72] for i in range(0, len(text), 72)])
+    before, behind = field.written
+    return b"%b%b%b%b\r\n" % (before, digest, behind, lines)
 
 
-@lru_cache(maxsize=64)
-def _names(present: tuple[tuple[bytes, int], ...]) -> list[bytes]:
-    """What goes into h=, each name as often as it is listed."""
-    counts = dict(present)
-    names: list[bytes] = []
-    for name in (field.encode() for field in OVERSIGNED):
-        names += [name] * (counts.get(name, 0) + 1)
-    for name in (field.encode() for field in SIGNED):
-        names += [name] * counts.get(name, 0)
-    return names
+def _halves(template: bytes) -> tuple[bytes, bytes]:
+    before, _, behind = template.partition(_HASH)
+    return before, behind
 
 
-def _load(pem: str) -> RSAPrivateKey | Ed25519PrivateKey:
+def _load(pem: str) -> _Key:
     try:
         key = load_pem_private_key(pem.strip().encode(), password=None)
     except TypeError:

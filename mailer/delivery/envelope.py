@@ -1,18 +1,18 @@
-"""A message's envelope as the wire needs it: paths, parameters, and what no wire can carry.
+"""A message's envelope as the wire needs it: paths, and what no wire can carry.
 
-RFC 5321 (paths, limits), RFC 1870 (SIZE), RFC 6531 (SMTPUTF8), RFC 5891 (A-labels).
+RFC 5321 (paths, limits), RFC 6531 (SMTPUTF8), RFC 5891 (A-labels), RFC 3461 and 6533 (ORCPT).
 """
 
 import re
 
 import idna
 
-from mailer.delivery.relay import Message, Reply
-
-Features = dict[bytes, bytes]  # EHLO keyword -> its parameters, upper case
+from mailer.delivery.relay import Message
 
 _PLAIN = re.compile(r"[\w!#$%&'*+/=?^`{|}~.-]{1,64}@[A-Za-z0-9.-]{1,253}", re.ASCII).fullmatch
 _UNSAFE = re.compile(r"[\x00-\x20\x7f-\xa0<>\u2028\u2029\ud800-\udfff]").search
+_NO_XTEXT = re.compile(rb"[^!-*,-<>-~]").sub  # RFC 3461 section 4: not + and not =
+_NO_UTF8_XTEXT = re.compile(r"[^!-*,-<>-\[\]-~]").sub  # RFC 6533 section 3: not \ either
 
 
 class Outgoing:
@@ -52,29 +52,9 @@ def wire_path(address: str) -> bytes:
     return f"{local}@{domain}".encode() if plain else b""
 
 
-def mail(outgoing: Outgoing, features: Features) -> bytes:
-    """The MAIL command, with the parameters the relay understands."""
-    options = b" SIZE=%d" % len(outgoing.data) if b"SIZE" in features else b""
-    if outgoing.international:
-        options += b" BODY=8BITMIME SMTPUTF8"
-    return b"MAIL FROM:<%b>%b\r\n" % (outgoing.return_path, options)
-
-
-def rcpt(outgoing: Outgoing) -> bytes:
-    """The RCPT command."""
-    return b"RCPT TO:<%b>\r\n" % outgoing.path
-
-
-def unfit(outgoing: Outgoing, features: Features) -> Reply | None:
-    """Why this message cannot even be offered to this relay; None where it can.
-
-    None of these is a fault of the address as a mailbox, and the codes say so.
-    """
-    if not outgoing.path:
-        return Reply(553, "5.1.3", "local: no SMTP command can carry this address", "rcpt")
-    if outgoing.international and not {b"SMTPUTF8", b"8BITMIME"} <= features.keys():
-        return Reply(553, "5.6.7", "local: the relay takes no addresses beyond ASCII", "rcpt")
-    limit = features.get(b"SIZE", b"")
-    if limit.isdigit() and 0 < int(limit) < len(outgoing.data):
-        return Reply(552, "5.3.4", f"local: the relay takes at most {int(limit)} bytes", "data")
-    return None
+def original_recipient(path: bytes) -> bytes:
+    """A path as the value of ORCPT: `rfc822;` and xtext, or `utf-8;` and its own (RFC 6533)."""
+    if path.isascii():
+        return b"rfc822;" + _NO_XTEXT(lambda found: b"+%02X" % ord(found[0]), path)
+    escaped = _NO_UTF8_XTEXT(lambda found: f"\\x{{{ord(found[0]):02X}}}", path.decode())
+    return b"utf-8;" + escaped.encode()

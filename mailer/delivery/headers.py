@@ -6,13 +6,13 @@ goes out is one field per line: nothing a subscriber or an author writes can sta
 """
 
 import base64
-import hmac
 import re
 import unicodedata
 from datetime import UTC, datetime
 from functools import lru_cache
 
 from mailer.delivery.envelope import wire_path
+from mailer.kit.signing import mac
 
 _FOLD = 78  # characters of a line, where it can be (RFC 5322 2.1.1)
 _WORD = 75  # characters of an encoded-word (RFC 2047 section 2)
@@ -100,7 +100,7 @@ class HeaderTemplate:
             b"\r\nSubject: ",
             _subject(subject),
             b"\r\nDate: ",
-            _date(date.replace(microsecond=0)),
+            _date(int(date.timestamp())),
             b"\r\nMessage-ID: ",
             self.message_id(subscriber),
             self._list,
@@ -122,8 +122,7 @@ def message_id(
 ) -> bytes:
     """`<32 characters@domain>`: an HMAC of whose message it is; holds no personal data."""
     about = b"message-id|%d|%d|%d" % (campaign, subscriber, generation)
-    local = base64.b32encode(hmac.digest(key, about, "sha256")[:20]).lower()
-    return b"<%b@%b>" % (local, domain)
+    return b"<%b@%b>" % (mac(key, about)[:16].hex().encode(), domain)
 
 
 def notice_head(  # one letter's fields, each by its name
@@ -149,7 +148,7 @@ def notice_head(  # one letter's fields, each by its name
         *([b"Reply-To: <%b>" % _address(reply_to)] if reply_to else ()),
         b"To: " + (b"<%b>" % to if to else b"undisclosed-recipients:;"),
         b"Subject: " + _subject(subject),
-        b"Date: " + _date(date.replace(microsecond=0)),
+        b"Date: " + _date(int(date.timestamp())),
         b"Message-ID: " + message_id,
     ]
     if unsubscribe:
@@ -187,8 +186,8 @@ def _subject(text: str) -> bytes:
 
 
 @lru_cache(maxsize=4)
-def _date(moment: datetime) -> bytes:
-    utc = moment.astimezone(UTC)
+def _date(second: int) -> bytes:
+    utc = datetime.fromtimestamp(second, UTC)
     day, month = _DAYS[utc.weekday()], _MONTHS[utc.month - 1]
     return f"{day}, {utc.day:02} {month} {utc.year:04} {utc:%H:%M:%S} +0000".encode()
 
@@ -202,6 +201,8 @@ def _mailbox(field: str, name: str, address: bytes) -> bytes:
     if not name.isascii() or "=?" in name:
         phrase = _encoded_words(name, used)
     elif _ATOMS(name):
+        if used + len(name) + len(address) + 3 <= _FOLD:  # nearly all of them
+            return b"%b <%b>" % (name.encode(), address)
         phrase = _fold(name.split(" "), used)
     else:
         phrase = b'"%b"' % name.replace("\\", "\\\\").replace('"', '\\"').encode()

@@ -1,119 +1,103 @@
 """The worker's local witness: what was intended, what left, what was answered.
 
-One append-only file per worker process. A message's DOT is in the kernel before the first byte of
-its final CRLF.CRLF leaves, and its REPLY before the result goes anywhere else; so after a crash
+One append-only file at a time per worker process. A message's DOT is in the kernel before the first
+byte of its final CRLF.CRLF leaves, and before any of its body where that is at most 64 KB: body and
+dot leave in one write. Its REPLY is there before the result goes anywhere else; so after a crash
 only messages between the two are uncertain. The file is locked for the life of the process: a
 free lock is the proof of death. It holds ids only, no addresses (reply texts come with them cut).
 
-A file is a header and records of a fixed size per kind, each closed by its CRC-32.
+`testimony.py` knows the records and reads them back.
 """
 
 import contextlib
 import fcntl
 import os
+import shutil
 import socket
-import struct
 import threading
 import time
 import weakref
 from collections.abc import Iterator
-from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
-from enum import IntEnum, StrEnum
+from datetime import datetime, timedelta
 from pathlib import Path
 from zlib import crc32
 
-from mailer.delivery.relay import Message, Reply, Stage
+import structlog
+
+from mailer.delivery.relay import Message, Reply
+from mailer.delivery.testimony import (
+    ANSWER,
+    CRC,
+    HEADER,
+    MAGIC,
+    PLACE,
+    STAGES,
+    JournalUnreadable,
+    Key,
+    Kind,
+    Mode,
+    Testimony,
+    Witness,
+    read,
+)
 from mailer.kit.clock import now
-from mailer.kit.errors import Invalid, Misconfigured, Unavailable
+from mailer.kit.errors import Conflict, Misconfigured, Unavailable
+
+__all__ = [
+    "FULL",
+    "KEEP",
+    "RETIRED",
+    "SUFFIX",
+    "Journal",
+    "JournalAlive",
+    "JournalFull",
+    "JournalUnreadable",
+    "Key",
+    "Kind",
+    "Mode",
+    "Testimony",
+    "Witness",
+    "adopt",
+    "boot",
+    "copy_in",
+    "forget",
+    "orphans",
+    "read",
+]
 
 SUFFIX = ".journal"
 RETIRED = "retired"  # folder beside the live ones; kept for `KEEP`
 KEEP = timedelta(days=7)  # the longest database restore we plan for
 
-_MAGIC = b"DIBAOJ1\n"
-_HEADER = struct.Struct("<8sBQI64s64s64s")  # magic, mode, µs since 1970, pid, worker, host, boot
-_PLACE = struct.Struct("<BHIIIIQQ")  # kind, connection, campaign … chunk, subscriber, µs since open
-_ANSWER = struct.Struct("<BHIIIIQQHB12s200s")  # the same, then code, stage, enhanced, text
-_CRC = struct.Struct("<I")
+FULL = 64 << 20
+"""Bytes of a file after which the next one is begun: 200,000 messages, a second to read."""
+
+_log = structlog.get_logger()
 _BOOT = Path("/proc/sys/kernel/random/boot_id")
-_STAGES: tuple[Stage, ...] = ("mail", "rcpt", "data", "dot")
-
-
-class Kind(IntEnum):
-    """What a record says of a message."""
-
-    INTENT = 1  # its envelope is about to leave
-    DOT = 2  # its final dot is about to leave: from here on it may have been accepted
-    REPLY = 3  # the relay answered
-
-
-class Mode(StrEnum):
-    """How much a record survives."""
-
-    WRITE = "write"  # the death of the process: the page cache does not die with it
-    FSYNC = "fsync"  # power loss too
 
 
 class JournalFull(Unavailable):
     """The journal takes no more records (is the disk full?); without one no dot is written."""
 
 
-class JournalUnreadable(Invalid):
-    """The file is no journal of ours, or its header is damaged."""
-
-
-@dataclass(frozen=True, slots=True)
-class Witness:
-    """The last that a journal says of one message."""
-
-    kind: Kind
-    campaign: int
-    batch: int
-    epoch: int
-    chunk: int
-    subscriber: int
-    connection: int  # number within the process
-    at: datetime
-    reply: Reply | None = None  # with REPLY
-
-
-Key = tuple[int, int, int, int]  # campaign, batch, epoch, subscriber
-
-
-@dataclass(frozen=True, slots=True)
-class Testimony:
-    """Everything one journal says."""
-
-    path: Path
-    worker: str
-    host: str
-    pid: int
-    boot_id: str
-    mode: Mode
-    opened_at: datetime
-    last: dict[Key, Witness]
-    damaged: bool  # a bad checksum before the end: what follows it is unknown
-
-    def knows_unsent(self, boot_id: str) -> bool:
-        """Whether a message without DOT was surely not sent, asked on a host booted as `boot_id`.
-
-        So it is unless records may be missing: lost with the page cache, or behind damage.
-        """
-        kept = self.mode is Mode.FSYNC or (bool(boot_id) and self.boot_id == boot_id)
-        return kept and not self.damaged
+class JournalAlive(Conflict):
+    """The process that keeps this journal is still running; it tells its results itself."""
 
 
 class Journal:
     """An open journal; its process is alive as long as it is."""
 
-    def __init__(self, path: Path, descriptor: int, mode: Mode) -> None:
-        self.path = path
+    def __init__(self, directory: Path, worker: str, mode: Mode, boot_id: str) -> None:
+        """See `open`."""
         self.mode = mode
-        self._descriptor = descriptor
-        self._end = os.fstat(descriptor).st_size
-        self._opened = time.monotonic_ns()
+        self.path: Path
+        self._descriptor: int
+        self._end: int
+        self._opened: int
+        self._worker, self._boot_id = worker, boot_id
+        self._number = 1
         self._writing = threading.Lock()
+        self._begin(directory / f"{worker}{SUFFIX}")
         _OPEN.add(self)
 
     @classmethod
@@ -125,28 +109,9 @@ class Journal:
         `worker` is unique per process, at most 64 bytes. Raises Misconfigured where the directory
         cannot be written and ValueError where the worker has a journal already.
         """
-        path = directory / f"{worker}{SUFFIX}"
-        unborn = directory / f".{worker}.new"  # not yet to be taken for an orphan
-        header = _header(worker, mode, boot() if boot_id is None else boot_id)
-        descriptor = -1
-        try:
-            directory.mkdir(parents=True, exist_ok=True)
-            if path.exists():
-                raise ValueError(f"worker {worker} has a journal already")
-            flags = os.O_RDWR | os.O_CREAT | os.O_TRUNC | os.O_APPEND | os.O_CLOEXEC
-            descriptor = os.open(unborn, flags, 0o600)
-            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            if os.write(descriptor, header) != len(header):
-                raise OSError("the disk took only a part")  # noqa: TRY301
-            os.fsync(descriptor)
-            unborn.rename(path)
-            _sync_directory(directory)
-        except OSError as refused:
-            if descriptor >= 0:  # or each new try would leave one more behind
-                os.close(descriptor)
-                unborn.unlink(missing_ok=True)
-            raise Misconfigured(f"No journal can be kept in {directory}: {refused}") from refused
-        return cls(path, descriptor, mode)
+        if (directory / f"{worker}{SUFFIX}").exists():
+            raise ValueError(f"worker {worker} has a journal already")
+        return cls(directory, worker, mode, boot() if boot_id is None else boot_id)
 
     def intent(self, message: Message, connection: int) -> bytes:
         """The record of a message whose envelope leaves next; `append` writes it."""
@@ -158,7 +123,7 @@ class Journal:
 
     def reply(self, message: Message, connection: int, reply: Reply) -> bytes:
         """The record of the relay's answer; `append` writes it."""
-        record = _ANSWER.pack(
+        record = ANSWER.pack(
             Kind.REPLY,
             connection,
             message.campaign,
@@ -168,11 +133,11 @@ class Journal:
             message.subscriber,
             (time.monotonic_ns() - self._opened) // 1000,
             reply.code,
-            _STAGES.index(reply.stage),
+            STAGES.index(reply.stage),
             reply.enhanced.encode("ascii", "replace"),
             reply.text.encode()[:200],
         )
-        return record + _CRC.pack(crc32(record))
+        return record + CRC.pack(crc32(record))
 
     def append(self, records: bytes) -> None:
         """Write records, in one piece. When this returns they survive what the mode promises.
@@ -196,10 +161,30 @@ class Journal:
         """Bytes written so far; some 330 per message."""
         return self._end
 
+    def renew(self) -> bool:
+        """Begin the next file where this one is full, and put this one away; whether it did.
+
+        To be called while every result in it is committed and its worker holds no lease: then a
+        crash between two of these steps leaves nothing that would have to be read in two files.
+        """
+        with self._writing:
+            if self._end < FULL:
+                return False
+            path, descriptor = self.path, self._descriptor
+            self._number += 1
+            try:
+                self._begin(path.parent / f"{self._worker}.{self._number}{SUFFIX}")
+            except Misconfigured as refused:
+                _log.warning("the journal goes on in a file that is full", why=str(refused))
+                return False
+            _put_away(path)  # while it is locked: nobody is to take it for an orphan
+            os.close(descriptor)
+        return True
+
     def retire(self) -> None:
-        """Close, and put the file away: every result in it is committed."""
-        self.close()
+        """Put the file away and close it: every result in it is committed."""
         _put_away(self.path)
+        self.close()
 
     def close(self) -> None:
         """Let go of the file; from now on this journal is an orphan, to be adopted."""
@@ -208,8 +193,33 @@ class Journal:
             self._descriptor = -1
         _OPEN.discard(self)
 
+    def _begin(self, path: Path) -> None:
+        """Make a file with a header and lock it; what it is to be known by it becomes last."""
+        unborn = path.parent / f".{path.stem}.new"  # not yet to be taken for an orphan
+        header = _header(self._worker, self.mode, self._boot_id)
+        descriptor = -1
+        try:
+            path.parent.mkdir(parents=True, exist_ok=True)
+            flags = os.O_RDWR | os.O_CREAT | os.O_TRUNC | os.O_APPEND | os.O_CLOEXEC
+            descriptor = os.open(unborn, flags, 0o600)
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            if os.write(descriptor, header) != len(header):
+                raise OSError("the disk took only a part")  # noqa: TRY301
+            os.fsync(descriptor)
+            unborn.rename(path)
+            _sync_directory(path.parent)
+        except OSError as refused:
+            if descriptor >= 0:  # or each new try would leave one more behind
+                os.close(descriptor)
+                unborn.unlink(missing_ok=True)
+            why = f"No journal can be kept in {path.parent}: {refused}"
+            raise Misconfigured(why) from refused
+        self.path = path
+        self._descriptor, self._end = descriptor, len(header)
+        self._opened = time.monotonic_ns()
+
     def _place(self, kind: Kind, message: Message, connection: int) -> bytes:
-        record = _PLACE.pack(
+        record = PLACE.pack(
             kind,
             connection,
             message.campaign,
@@ -219,7 +229,7 @@ class Journal:
             message.subscriber,
             (time.monotonic_ns() - self._opened) // 1000,
         )
-        return record + _CRC.pack(crc32(record))
+        return record + CRC.pack(crc32(record))
 
 
 def boot() -> str:
@@ -257,32 +267,28 @@ def adopt(path: Path) -> Iterator[Testimony | None]:
         _put_away(path)
 
 
-def read(path: Path) -> Testimony:
-    """What a journal says; changes nothing, and may be asked of a live one.
+def copy_in(source: Path, directory: Path) -> Path | None:
+    """Take a journal from another host in, to be adopted as an orphan; None where it is here.
 
-    A torn last record counts as absent: whatever it was to witness waited for it. Raises
-    JournalUnreadable for a file that is no journal.
+    So that taking it twice does no harm, and taking it whole after a part of it was taken helps.
+    Raises JournalUnreadable for a file that is none, JournalAlive for one whose process lives here.
     """
-    data = path.read_bytes()
-    head = data[: _HEADER.size]
-    if len(data) < _HEADER.size + _CRC.size or not _sealed(data, 0, _HEADER.size):
-        raise JournalUnreadable(f"{path.name} is no journal, or its header is damaged")
-    magic, mode, stamp, pid, worker, host, boot_id = _HEADER.unpack(head)
-    if magic != _MAGIC:
-        raise JournalUnreadable(f"{path.name} is no journal of this version")
-    opened = datetime.fromtimestamp(stamp / 1e6, tz=UTC)
-    last, damaged = _replay(data, _HEADER.size + _CRC.size, opened)
-    return Testimony(
-        path,
-        _text(worker),
-        _text(host),
-        pid,
-        _text(boot_id),
-        Mode.FSYNC if mode else Mode.WRITE,
-        opened,
-        last,
-        damaged,
-    )
+    told = read(source)
+    with _locked(source) as ours:
+        if not ours:
+            raise JournalAlive
+    stamp = int(told.opened_at.timestamp() * 1e6)
+    path = directory / f"{told.worker}.{told.host}.{stamp:x}{SUFFIX}"
+    for before in (path, directory / RETIRED / path.name):
+        if before.exists() and before.stat().st_size >= source.stat().st_size:
+            return None
+    directory.mkdir(parents=True, exist_ok=True)
+    unborn = directory / f".{path.stem}.new"
+    shutil.copyfile(source, unborn)
+    unborn.chmod(0o600)
+    unborn.rename(path)
+    _sync_directory(directory)
+    return path
 
 
 def forget(directory: Path, *, now: datetime) -> int:
@@ -294,47 +300,11 @@ def forget(directory: Path, *, now: datetime) -> int:
     return len(gone)
 
 
-def _replay(data: bytes, offset: int, opened: datetime) -> tuple[dict[Key, Witness], bool]:
-    last: dict[Key, Witness] = {}
-    sizes = {1: _PLACE.size, 2: _PLACE.size, 3: _ANSWER.size}
-    while offset < len(data):
-        size = sizes.get(data[offset])
-        if size is None:  # zeros at the end: space the file system gave, and the power went
-            return last, bool(data[offset:].strip(b"\0"))
-        if offset + size + _CRC.size > len(data):
-            return last, False  # torn: the process or the power went while it was written
-        if not _sealed(data, offset, size):
-            return last, offset + size + _CRC.size < len(data)
-        witness = _witness(data, offset, opened)
-        key = (witness.campaign, witness.batch, witness.epoch, witness.subscriber)
-        before = last.get(key)
-        if before is None or witness.kind >= before.kind:
-            last[key] = witness
-        offset += size + _CRC.size
-    return last, False
-
-
-def _witness(data: bytes, offset: int, opened: datetime) -> Witness:
-    reply = None
-    place = _PLACE.unpack_from(data, offset)
-    kind, connection, campaign, batch, epoch, chunk, subscriber, elapsed = place
-    if kind == Kind.REPLY:
-        *_, code, stage, enhanced, text = _ANSWER.unpack_from(data, offset)
-        reply = Reply(code, _text(enhanced), _text(text), _STAGES[stage])
-    at = opened + timedelta(microseconds=elapsed)
-    return Witness(Kind(kind), campaign, batch, epoch, chunk, subscriber, connection, at, reply)
-
-
-def _sealed(data: bytes, offset: int, size: int) -> bool:
-    end = offset + size
-    return bool(_CRC.unpack_from(data, end)[0] == crc32(data[offset:end]))
-
-
 def _header(worker: str, mode: Mode, boot_id: str) -> bytes:
     if not worker or "/" in worker or len(worker.encode()) > 64:
         raise ValueError(f"no name for a worker: {worker!r}")
-    header = _HEADER.pack(
-        _MAGIC,
+    header = HEADER.pack(
+        MAGIC,
         mode is Mode.FSYNC,
         int(now().timestamp() * 1e6),
         os.getpid(),
@@ -342,11 +312,7 @@ def _header(worker: str, mode: Mode, boot_id: str) -> bytes:
         socket.gethostname().encode()[:64],
         boot_id.encode(),
     )
-    return header + _CRC.pack(crc32(header))
-
-
-def _text(padded: bytes) -> str:
-    return padded.rstrip(b"\0").decode(errors="ignore")
+    return header + CRC.pack(crc32(header))
 
 
 @contextlib.contextmanager

@@ -1,32 +1,28 @@
 """What became of everybody: results in, insert-only, and the sum that closes a campaign.
 
 The first result of a person stays: a second one is refused by the key. What is learnt later about
-an uncertain letter stands beside its row, as a `resolution`.
+an uncertain letter stands beside its row, as a `resolution`; so do the results of a batch that
+sends such letters again.
 """
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Any
 
 import structlog
-from sqlalchemy import func, insert, select, update
-from sqlalchemy.dialects import postgresql
+from sqlalchemy import func, select
 from sqlalchemy.orm import Session
 
 from mailer.campaigns import actions as campaigns
 from mailer.campaigns import queries as campaign_queries
 from mailer.campaigns.campaign import CampaignId, State
-from mailer.delivery import batch
+from mailer.delivery import batch, opening, resolutions
 from mailer.delivery.batch import Lease
-from mailer.delivery.models import (
-    AttemptRow,
-    AudienceRow,
-    BatchRow,
-    DeliveryRow,
-    ResolutionRow,
-)
+from mailer.delivery.models import AttemptRow, AudienceRow, DeliveryRow
+from mailer.delivery.opening import Opening
 from mailer.delivery.relay import Ending, Reply
+from mailer.delivery.resolutions import FACTS, Learnt, Standing
 from mailer.delivery.verdict import (
     Accepted,
     Deferred,
@@ -35,15 +31,15 @@ from mailer.delivery.verdict import (
     Refused,
     verdict,
 )
-from mailer.kit.database import database_now, insert_many
+from mailer.kit.database import insert_many
 from subscribers import actions as subscribers
 
 OUTCOMES = ("accepted", "refused", "skipped", "expired", "uncertain")
 
-_MARGIN = timedelta(seconds=5)  # a batch this close to its time takes nobody in any more
-_NUMBER_TRIES = 20  # two workers now and then reach for the same number
 _SOME = 500  # ids in one statement
 _SPREAD = 10  # a later batch waits up to a tenth longer, so that not all come at once
+_ALIKE = timedelta(seconds=60)  # waits that differ by less may share a batch
+_OPEN = 3  # later batches of one lease that are still filled up
 _log = structlog.get_logger()
 
 _DELIVERY = (
@@ -106,7 +102,8 @@ class News:
     done: bool  # and there is nobody left in it
     rows: list[Row]
     entries: list[Entry]
-    later: Later | None  # where its deferred people go
+    later: tuple[Later, ...]  # where its deferred people go, by how long they wait
+    sent_by: Mapping[int, str] = field(default_factory=dict)  # chunk -> relay
 
 
 def entry(  # what a verdict needs, and whom it is about
@@ -167,18 +164,21 @@ def record(  # one transaction's worth of news about one batch
     *,
     rows: Sequence[Row] = (),
     relay: str = "",
-    later: Later | None = None,
+    later: tuple[Later, ...] = (),
     batch_size: int = 1000,
     again: bool = False,
-) -> Later | None:
+) -> tuple[Later, ...]:
     """Store results and deferrals of a batch whose fence the caller holds in this transaction.
 
     `rows` are results that need no more thought, made by `accepted`.
-    `later` is the batch this one's deferred people went to so far; the one they go to now comes
-    back. `again`: an earlier commit of the same may have come through, so what is there stays.
+    `later` are the batches this one's deferred people went to so far; they come back, with those
+    opened now. `again`: an earlier commit of the same may have come through: what is there stays.
     """
     results = [e for e in entries if isinstance(e, Result)]
     deferrals = [e for e in entries if isinstance(e, Deferral)]
+    if held.resend:
+        results += map(result_of, rows)
+        return _record_resent(session, held, results, deferrals, later, batch_size)
     rows = [*rows, *_delivery_rows(held, relay, results)]
     if again:
         there = known(session, held.campaign, [row[1] for row in rows])
@@ -191,8 +191,12 @@ def record(  # one transaction's worth of news about one batch
     if rows:
         insert_many(session, DeliveryRow, _DELIVERY, rows)
     _suppress(session, held.campaign, [r for r in results if r.suppresses])
-    if deferrals:
-        return _defer(session, held, deferrals, later, batch_size)
+    attempts: list[Row] = []
+    for alike in _by_wait(deferrals):
+        later, number, first = _put_off(session, held, alike, later, batch_size)
+        attempts += _attempts(held, alike, number, first)
+    if attempts:
+        insert_many(session, AttemptRow, _ATTEMPT, attempts)
     return later
 
 
@@ -204,7 +208,7 @@ def counts(session: Session, campaign: CampaignId) -> dict[str, int]:
         .group_by(DeliveryRow.outcome)
     )
     found = dict.fromkeys(OUTCOMES, 0) | {row[0]: row[1] for row in rows}
-    for outcome, people in _resolutions(session, campaign).items():
+    for outcome, people in resolutions.facts(session, campaign).items():
         found["uncertain"] -= people
         found[outcome] += people
     return found
@@ -254,82 +258,115 @@ def _delivery_rows(held: Lease, relay: str, results: Sequence[Result]) -> list[R
     ]
 
 
-def _defer(
-    session: Session,
-    held: Lease,
-    deferrals: Sequence[Deferral],
-    later: Later | None,
-    batch_size: int,
-) -> Later:
-    """Put deferred people into a later batch of the same edition and lane."""
-    wanted = max(d.not_before for d in deferrals)
-    place = None
-    if later is not None and later.not_before >= wanted:
-        place = _fill_up(session, held, later, len(deferrals), batch_size)
-    if place is None:
-        later = _open_later(session, held, wanted, deferrals)
-        place = later.number, 1
-    number, first = place
-    rows = [
+def _attempts(held: Lease, deferrals: Sequence[Deferral], number: int, first: int) -> list[Row]:
+    return [
         (
             *(held.campaign, d.subscriber, held.attempt, d.code, d.enhanced, d.reply, held.worker),
             *(d.at, d.first_tried, number, position),
         )
         for position, d in enumerate(deferrals, first)
     ]
-    insert_many(session, AttemptRow, _ATTEMPT, rows)
-    assert later is not None
-    return later
 
 
-def _fill_up(
-    session: Session, held: Lease, later: Later, count: int, batch_size: int
-) -> tuple[int, int] | None:
-    """Number and first position in a batch nobody has leased, whose time is not near."""
-    grown = (
-        update(BatchRow)
-        .where(
-            BatchRow.campaign_id == held.campaign,
-            BatchRow.number == later.number,
-            BatchRow.state == "open",
-            BatchRow.epoch == 0,
-            BatchRow.not_before > database_now(session) + _MARGIN,
-            BatchRow.size + count <= batch_size,
-        )
-        .values(size=BatchRow.size + count)
-        .returning(BatchRow.size)
-    )
-    size = session.scalar(grown)
-    return None if size is None else (later.number, size - count + 1)
+def _by_wait(deferrals: Sequence[Deferral]) -> list[list[Deferral]]:
+    """Those who may share a batch: nobody waits much longer for another's sake."""
+    groups: list[list[Deferral]] = []
+    for deferral in sorted(deferrals, key=lambda d: d.not_before):
+        if groups and deferral.not_before <= groups[-1][0].not_before + _slack(groups[-1][0]):
+            groups[-1].append(deferral)
+        else:
+            groups.append([deferral])
+    return groups
 
 
-def _open_later(
-    session: Session, held: Lease, wanted: datetime, deferrals: Sequence[Deferral]
-) -> Later:
-    """Open a batch under the next free number, a little after the moment wanted."""
-    mine = BatchRow.campaign_id == held.campaign
-    top = select(func.coalesce(func.max(BatchRow.number), 0) + 1).where(mine).scalar_subquery()
+def _slack(deferral: Deferral) -> timedelta:
+    return max(_ALIKE, (deferral.not_before - deferral.at) / _SPREAD)
+
+
+def _put_off(
+    session: Session,
+    held: Lease,
+    deferrals: Sequence[Deferral],
+    later: tuple[Later, ...],
+    batch_size: int,
+) -> tuple[tuple[Later, ...], int, int]:
+    """Find room in a later batch of the same edition and lane: its number and first position."""
+    wanted = max(d.not_before for d in deferrals)
+    latest = wanted + 2 * _slack(deferrals[0])
+    count = len(deferrals)
+    for one in later:
+        if wanted <= one.not_before <= latest:
+            first = opening.grown(session, held.campaign, one.number, count, most=batch_size)
+            if first is not None:
+                return later, one.number, first
     wait = wanted - min(d.at for d in deferrals)
     # Spread by a hash of the batch, not by chance: the same faults give the same run.
     share = (held.number * 2654435761 + held.epoch * 40503) % 2**32 / 2**32
     not_before = wanted + wait * share / _SPREAD
-    values = {
-        "campaign_id": held.campaign,
-        "number": top,
-        "edition_id": held.edition,
-        "lane": held.lane,
-        "attempt": held.attempt + 1,
-        "not_before": not_before,
-        "size": len(deferrals),
-    }
-    statement: Any = insert(BatchRow)
-    if session.get_bind().dialect.name == "postgresql":  # on SQLite nobody writes beside us
-        statement = postgresql.insert(BatchRow).on_conflict_do_nothing()
-    for _ in range(_NUMBER_TRIES):
-        number = session.scalar(statement.values(values).returning(BatchRow.number))
-        if number is not None:
-            return Later(number, not_before)
-    raise ValueError(f"no free number for a later batch of campaign {held.campaign}")
+    place = Opening(
+        held.edition,
+        held.lane,
+        held.attempt + 1,
+        not_before,
+        count,
+        zone=held.zone,
+        resend=held.resend,
+    )
+    number = opening.opened(session, held.campaign, place)
+    return (*later[-_OPEN:], Later(number, not_before)), number, 1
+
+
+def _record_resent(  # like `record`, for a batch that sends uncertain letters again
+    session: Session,
+    held: Lease,
+    results: Sequence[Result],
+    deferrals: Sequence[Deferral],
+    later: tuple[Later, ...],
+    batch_size: int,
+) -> tuple[Later, ...]:
+    """Store how letters fared that were sent again: each as a further resolution.
+
+    What an earlier commit stored, and what was learnt meanwhile from elsewhere, stays.
+    """
+    people = [*(r.subscriber for r in results), *(d.subscriber for d in deferrals)]
+    here = resolutions.standings(session, held.campaign, people)
+    learnt = []
+    for result in results:
+        outcome, evidence = _of_resent(result)
+        stands = here.get(result.subscriber, Standing(outcome="accepted"))
+        if outcome in FACTS and stands.contradicts(outcome):
+            resolutions.breach(held.campaign, result.subscriber, stands, outcome)
+        elif stands.takes(outcome) and (outcome in FACTS or _waits_in(held, stands)):
+            told = (outcome, evidence, held.worker, result.at)
+            learnt.append(Learnt(result.subscriber, stands.number + 1, *told))
+    again = [d for d in deferrals if _waits_in(held, here.get(d.subscriber, Standing()))]
+    for alike in _by_wait(again):
+        later, batch_number, first = _put_off(session, held, alike, later, batch_size)
+        for position, d in enumerate(alike, first):
+            why = f"sent again, put off: {d.code} {d.enhanced} {d.reply}".strip()
+            number = here[d.subscriber].number + 1
+            place = (batch_number, position)
+            learnt.append(Learnt(d.subscriber, number, "resend", why, held.worker, d.at, *place))
+    resolutions.add(session, held.campaign, learnt)
+    _suppress(session, held.campaign, [r for r in results if r.suppresses])
+    return later
+
+
+def _waits_in(held: Lease, stands: Standing) -> bool:
+    return stands.outcome == "resend" and stands.batch == held.number
+
+
+def _of_resent(result: Result) -> tuple[str, str]:
+    """Outcome and evidence of a letter sent again; one that was not leaves the first uncertain."""
+    said = f"{result.code or ''} {result.enhanced} {result.reply}".strip()
+    match result.outcome:
+        case "accepted" | "refused":
+            return result.outcome, f"sent again: {said}"
+        case "skipped":
+            return "abandoned", f"not sent again: {result.reason}"
+        case "expired":
+            return "abandoned", f"sent again, patience ran out: {said}"
+    return "uncertain", result.evidence
 
 
 def _suppress(session: Session, campaign: CampaignId, dead: Sequence[Result]) -> None:
@@ -352,27 +389,3 @@ def _tried(session: Session, held: Lease, people: Sequence[int]) -> set[int]:
         AttemptRow.subscriber_id.in_(people),
     )
     return set(session.scalars(rows)) if people else set()
-
-
-def _resolutions(session: Session, campaign: CampaignId) -> dict[str, int]:
-    """How many uncertain people are known to be accepted or refused by now."""
-    last = (
-        select(ResolutionRow.subscriber_id, func.max(ResolutionRow.number).label("number"))
-        .where(ResolutionRow.campaign_id == campaign)
-        .group_by(ResolutionRow.subscriber_id)
-        .subquery()
-    )
-    rows = (
-        select(ResolutionRow.outcome, func.count())
-        .join(
-            last,
-            (last.c.subscriber_id == ResolutionRow.subscriber_id)
-            & (last.c.number == ResolutionRow.number),
-        )
-        .where(
-            ResolutionRow.campaign_id == campaign,
-            ResolutionRow.outcome.in_(("accepted", "refused")),
-        )
-        .group_by(ResolutionRow.outcome)
-    )
-    return {row[0]: row[1] for row in session.execute(rows)}

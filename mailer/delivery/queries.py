@@ -7,12 +7,12 @@ from datetime import datetime
 from functools import lru_cache
 from typing import Any
 
-from sqlalchemy import Select, and_, case, func, or_, select
+from sqlalchemy import Select, and_, case, func, select
 from sqlalchemy.orm import Session
 
 from mailer.campaigns import queries as campaigns
-from mailer.campaigns.campaign import CampaignId
-from mailer.delivery import batch, ledger, sums
+from mailer.campaigns.campaign import CampaignId, State
+from mailer.delivery import batch, ledger, resolutions, sums
 from mailer.delivery.audience import candidates
 from mailer.delivery.models import (
     AttemptRow,
@@ -20,8 +20,8 @@ from mailer.delivery.models import (
     BatchRow,
     DeliveryRow,
     ResolutionRow,
-    WorkerRow,
 )
+from mailer.delivery.strays import strays
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,11 +98,15 @@ def verify(session: Session, campaign: CampaignId) -> Verification:
         (keys == audience, f"{audience - keys} people share an address with another"),
         (now.open >= 0, f"{-now.open} more results than people"),
         (not over or now.open == 0, f"it is {found.state}, with {now.open} people open"),
+        (
+            found.state is not State.FINISHED or found.uncertain_count == now.uncertain,
+            f"{found.uncertain_count} uncertain letters were counted",
+        ),
     ]
     if found.frozen_at is None:
         checks = checks[4:]  # nothing is promised of an audience that is not frozen
     breaches = [f"{sentence}, the rows say otherwise" for holds, sentence in checks if not holds]
-    breaches += [f"{count} {sentence}" for sentence, count in _strays(session, campaign) if count]
+    breaches += [f"{count} {sentence}" for sentence, count in strays(session, campaign) if count]
     return Verification(sums, tuple(breaches))
 
 
@@ -126,14 +130,26 @@ class LedgerLine:
     evidence: str
     resolution: str  # what was learnt later of an uncertain letter
 
+    @property
+    def counts_as(self) -> str:
+        """The outcome it has in the sums: what was learnt later of it, else the recorded one."""
+        return self.resolution if self.resolution in resolutions.FACTS else self.outcome
+
+
+def steady(session: Session) -> None:
+    """See one moment of the tables for the rest of a session that only reads. Call it first."""
+    if session.get_bind().dialect.name == "postgresql":  # SQLite's readers always do
+        session.connection(execution_options={"isolation_level": "REPEATABLE READ"})
+
 
 def ledger_lines(
     session: Session, campaign: CampaignId, *, outcome: str | None = None
 ) -> Iterator[LedgerLine]:
-    """Every candidate by id, or those with one outcome, read in steps: a million fit."""
+    """Every candidate by id, or those who count as one outcome; read in steps: a million fit."""
     rows = _ledger().where(AudienceRow.campaign_id == campaign)
     if outcome in ledger.OUTCOMES:
-        rows = rows.where(DeliveryRow.outcome == outcome)
+        counts_as = case((_learnt().in_(resolutions.FACTS), _learnt()), else_=DeliveryRow.outcome)
+        rows = rows.where(DeliveryRow.outcome.in_((outcome, "uncertain")), counts_as == outcome)
     elif outcome == "excluded":
         rows = rows.where(AudienceRow.excluded.is_not(None))
     elif outcome == "open":
@@ -144,7 +160,10 @@ def ledger_lines(
 
 
 def uncertain(session: Session, campaign: CampaignId) -> tuple[LedgerLine, ...]:
-    """Letters that left or did not: by name, each with worker, chunk and evidence."""
+    """Letters that left or did not: by name, each with worker, chunk and evidence.
+
+    Those that are known by now are left out.
+    """
     return tuple(ledger_lines(session, campaign, outcome="uncertain"))
 
 
@@ -161,12 +180,23 @@ class Attempt:
 
 
 @dataclass(frozen=True, slots=True)
+class Resolution:
+    """What was learnt, or decided, later about an uncertain letter."""
+
+    outcome: str  # one of resolutions.OUTCOMES
+    evidence: str
+    actor: str
+    at: datetime
+
+
+@dataclass(frozen=True, slots=True)
 class Explanation:
     """What the books say of one person and one campaign."""
 
     line: LedgerLine
     attempts: tuple[Attempt, ...] = field(default=())
     next_try: datetime | None = None  # not before
+    resolutions: tuple[Resolution, ...] = field(default=())
 
 
 def explain(session: Session, campaign: CampaignId, subscriber: int) -> Explanation | None:
@@ -190,7 +220,12 @@ def explain(session: Session, campaign: CampaignId, subscriber: int) -> Explanat
         number = attempts[-1].batch if attempts else line.batch
         waiting = session.get(BatchRow, (campaign, number))
         next_try = waiting.not_before if waiting else None
-    return Explanation(line, attempts, next_try)
+    learnt = session.execute(
+        select(ResolutionRow.outcome, ResolutionRow.evidence, ResolutionRow.actor, ResolutionRow.at)
+        .where(ResolutionRow.campaign_id == campaign, ResolutionRow.subscriber_id == subscriber)
+        .order_by(ResolutionRow.number)
+    )
+    return Explanation(line, attempts, next_try, tuple(Resolution(*each) for each in learnt))
 
 
 def needed(session: Session, campaign: CampaignId, *, now: datetime) -> list[tuple[int, int, int]]:
@@ -215,42 +250,6 @@ def left_out(
     why = candidates(session, found, now=now).subquery("candidate").c.excluded
     rows = select(why, func.count()).where(why.is_not(None)).group_by(why).order_by(why)
     return tuple((row[0], row[1]) for row in session.execute(rows))
-
-
-@dataclass(frozen=True, slots=True)
-class Worker:
-    """A process that sends, or did."""
-
-    id: str
-    host: str
-    pid: int
-    version: str
-    started_at: datetime
-    heartbeat_at: datetime
-    stopped_at: datetime | None  # left in order
-    batches: int  # leased at the moment
-
-
-def workers(session: Session) -> tuple[Worker, ...]:
-    """Everybody who registered, the latest sign of life first."""
-    leased = (
-        select(func.count())
-        .where(BatchRow.worker == WorkerRow.id, BatchRow.state == "open")
-        .scalar_subquery()
-    )
-    rows = session.execute(
-        select(
-            WorkerRow.id,
-            WorkerRow.host,
-            WorkerRow.pid,
-            WorkerRow.version,
-            WorkerRow.started_at,
-            WorkerRow.heartbeat_at,
-            WorkerRow.stopped_at,
-            leased,
-        ).order_by(WorkerRow.heartbeat_at.desc())
-    )
-    return tuple(Worker(*row) for row in rows)
 
 
 def _deferred(session: Session, campaign: CampaignId) -> int:
@@ -285,61 +284,6 @@ def _audience_counts(session: Session, campaign: CampaignId) -> tuple[int, int, 
     return row[0], row[1], row[2], row[3]
 
 
-def _strays(session: Session, campaign: CampaignId) -> Iterator[tuple[str, int]]:
-    """Rows that no honest run leaves behind: what is wrong with them, and how many there are."""
-    results = select(func.count()).select_from(DeliveryRow)
-    mine = DeliveryRow.campaign_id == campaign
-    yield (
-        "results of people outside the audience",
-        session.scalar(
-            results.outerjoin(AudienceRow, _result_of_audience()).where(
-                mine,
-                or_(AudienceRow.subscriber_id.is_(None), AudienceRow.excluded.is_not(None)),
-            )
-        )
-        or 0,
-    )
-    unstarted = or_(
-        BatchRow.number.is_(None),
-        DeliveryRow.chunk.is_(None),
-        DeliveryRow.epoch > BatchRow.epoch,
-        and_(DeliveryRow.epoch == BatchRow.epoch, DeliveryRow.chunk > BatchRow.chunks_started),
-    )
-    yield (
-        "letters accepted without a started chunk",
-        session.scalar(
-            results.outerjoin(
-                BatchRow,
-                and_(
-                    BatchRow.campaign_id == DeliveryRow.campaign_id,
-                    BatchRow.number == DeliveryRow.batch,
-                ),
-            ).where(mine, DeliveryRow.outcome == "accepted", unstarted)
-        )
-        or 0,
-    )
-    yield ("people deferred to a batch that is too small for them", _misplaced(session, campaign))
-
-
-def _misplaced(session: Session, campaign: CampaignId) -> int:
-    found = (
-        select(func.count())
-        .select_from(AttemptRow)
-        .outerjoin(
-            BatchRow,
-            and_(
-                BatchRow.campaign_id == AttemptRow.campaign_id,
-                BatchRow.number == AttemptRow.batch,
-            ),
-        )
-        .where(
-            AttemptRow.campaign_id == campaign,
-            or_(BatchRow.number.is_(None), AttemptRow.position > BatchRow.size),
-        )
-    )
-    return session.scalar(found) or 0
-
-
 def _result_of_audience() -> Any:
     return and_(
         DeliveryRow.campaign_id == AudienceRow.campaign_id,
@@ -347,23 +291,27 @@ def _result_of_audience() -> Any:
     )
 
 
+def _of(row: Any, value: Any, order: Any) -> Any:
+    return (
+        select(value)
+        .where(
+            row.campaign_id == AudienceRow.campaign_id,
+            row.subscriber_id == AudienceRow.subscriber_id,
+        )
+        .order_by(order)
+        .limit(1)
+        .scalar_subquery()
+    )
+
+
+def _learnt() -> Any:
+    return _of(ResolutionRow, ResolutionRow.outcome, ResolutionRow.number.desc())
+
+
 @lru_cache
 def _ledger() -> Select[Any]:
-    def of(row: Any, value: Any, order: Any) -> Any:
-        return (
-            select(value)
-            .where(
-                row.campaign_id == AudienceRow.campaign_id,
-                row.subscriber_id == AudienceRow.subscriber_id,
-            )
-            .order_by(order)
-            .limit(1)
-            .scalar_subquery()
-        )
-
-    tries = func.coalesce(of(AttemptRow, AttemptRow.number, AttemptRow.number.desc()), 0)
+    tries = func.coalesce(_of(AttemptRow, AttemptRow.number, AttemptRow.number.desc()), 0)
     tried = case((DeliveryRow.outcome.not_in(("skipped", "expired")), 1), else_=0)
-    learnt = of(ResolutionRow, ResolutionRow.outcome, ResolutionRow.number.desc())
     unset = case((AudienceRow.excluded.is_not(None), "excluded"), else_="open")
     return select(
         AudienceRow.subscriber_id,
@@ -380,5 +328,5 @@ def _ledger() -> Select[Any]:
         DeliveryRow.chunk,
         DeliveryRow.at,
         func.coalesce(DeliveryRow.evidence, ""),
-        func.coalesce(learnt, ""),
+        func.coalesce(_learnt(), ""),
     ).outerjoin(DeliveryRow, _result_of_audience())

@@ -2,85 +2,62 @@
 
 RFC 5321 and 2920: with PIPELINING the body of one message and the envelope of the next leave in one
 write; without, every command waits for its answer. Never a second dot before the first one's
-reply. `engine.py` owns the connections; this module opens none.
+reply. With CHUNKING (RFC 3030) `BDAT … LAST` stands for the dot. `engine.py` owns the connections;
+this module opens none.
 """
 
 import asyncio
 from collections.abc import Callable
-from dataclasses import dataclass
-from typing import Protocol, cast
+from functools import partial
+from typing import cast
 
-from mailer.delivery.envelope import Features, Outgoing, mail, rcpt, unfit
-from mailer.delivery.handshake import UPGRADE, Login, Setback, handshake
-from mailer.delivery.relay import Ending, Reply, Silence, Stage
+from mailer.delivery.dialect import Dialect, Notify
+from mailer.delivery.envelope import Outgoing
+from mailer.delivery.exchange import Exchange, Timeouts
+from mailer.delivery.handshake import UPGRADE, Login, Setback, handshake, literal
+from mailer.delivery.pipe import Pipe
+from mailer.delivery.relay import Reply, Silence, Stage
 from mailer.delivery.replies import NoSmtp, Replies, brief, reply
 
-_BLOCK = 65536  # bytes; a longer body goes first, and its dot once all of it left our buffer
 _LOCKED_OUT = {530, 534, 535, 538}  # MAIL wants an AUTH that we do not have: no recipient's fault
+_UNKNOWN = {500, 502, 504}  # it does not know the command, whatever it offered
+_NO_BDAT = Reply(451, "4.3.5", "local: the relay does not know BDAT", "data")
 
 _State = Callable[[int, bytes], None]
 
 
-@dataclass(frozen=True, slots=True)
-class Timeouts:
-    """Seconds to wait, by what we wait for (RFC 5321 4.5.3.2)."""
-
-    connect: float = 60  # TCP and TLS
-    reply: float = 300  # any reply but the next
-    dot: float = 600  # the reply to the final dot
-    block: float = 180  # a long body leaving our buffer
-    quit: float = 2  # the reply to QUIT: nobody depends on it
-
-
-class Exchange(Protocol):
-    """What a connection asks of the engine."""
-
-    def take(self) -> Outgoing | None:
-        """The next message to send, if there is one now."""
-
-    def intend(self, connection: "Connection", outgoing: Outgoing) -> None:
-        """Note that its envelope leaves next."""
-
-    def dot(self, connection: "Connection", outgoing: Outgoing) -> None:
-        """Witness the dot, then call `connection.release()`; or `abort()`, and there is no dot."""
-
-    def ended(self, connection: "Connection", outgoing: Outgoing, ending: Ending) -> None:
-        """Pass the ending on."""
-
-    def give_back(self, outgoing: Outgoing, *, tried: bool) -> None:
-        """Take back a message that has no ending."""
-
-    def ready(self, connection: "Connection") -> None:
-        """Nothing is on this wire; call `begin` with the next message."""
-
-    def upgrade(self, connection: "Connection") -> None:
-        """Make the transport TLS, then call `upgraded`."""
-
-    def gone(self, connection: "Connection", setback: Setback | None) -> None:
-        """The connection is closed; None where it had been of use and nobody is to blame."""
-
-
-class Connection(asyncio.Protocol):
+class Connection(Pipe):
     """One connection; `exchange` feeds it and hears of it."""
 
-    def __init__(
-        self, exchange: Exchange, number: int, name: str, *, starttls: bool, login: Login | None
+    def __init__(  # how one relay is to be talked to, each by its name
+        self,
+        exchange: Exchange,
+        number: int,
+        name: str,
+        *,
+        starttls: bool,
+        login: Login | None,
+        opportunistic: bool = False,
+        notify: Notify = "none",
+        chunking: bool = False,
+        most: int | None = None,
     ) -> None:
-        """`name` is what we call ourselves in EHLO; empty is our end's address literal."""
+        """`name` is what we call ourselves in EHLO; empty is our end's address literal.
+
+        After `most` messages it says goodbye. The rest is as in `handshake` and `Dialect`.
+        """
+        super().__init__()
         self.number = number
-        self.transport: asyncio.Transport | None = None
-        self.closed = False
         self._exchange = exchange
-        self._name, self._starttls, self._login = name, starttls, login
-        self._clock = asyncio.get_running_loop().time
-        self._since = self._clock()  # the last headway
+        self._name, self._opportunistic = name, opportunistic
+        self._lead = partial(handshake, starttls=starttls, login=login, opportunistic=opportunistic)
+        self._notify: Notify = notify
+        self._chunking = chunking
+        self._left = most  # messages it may still begin
         self._settled = 0  # messages answered: whether this connection was of any use
         self._replies = Replies()
-        self._features: Features = {}
-        self._pipelining = False
+        self._dialect = Dialect({})
         self._upgrading = False
-        self._draining = False
-        self._setback: Setback | None = None
         self._answered: _State = self._on_handshake  # what the next answer means
         self._current: Outgoing | None = None  # its dot is out
         self._pending: Outgoing | None = None  # its envelope is out
@@ -94,29 +71,22 @@ class Connection(asyncio.Protocol):
         """Begin the handshake."""
         self.transport = cast("asyncio.Transport", transport)
         self._since = self._clock()
-        name = self._name or _literal(transport.get_extra_info("sockname"))
-        self._handshake = handshake(name, starttls=self._starttls, login=self._login)
+        self._handshake = self._lead(self._name or literal(transport.get_extra_info("sockname")))
         next(self._handshake)
 
     def data_received(self, data: bytes) -> None:
         """Act on each answer that is whole."""
         if self.closed or self._upgrading:  # plain text behind STARTTLS may be anybody's
             return
-        self._since = self._clock()
         try:
-            for code, text in self._replies.feed(data):
+            answers = self._replies.feed(data)
+            self._since = self._clock() if answers else self._since  # half of one is no headway
+            for code, text in answers:
                 self._answered(code, text)
                 if self.closed or self._upgrading:
                     return
         except NoSmtp as nonsense:
-            self.abort(Setback(str(nonsense)))
-
-    def resume_writing(self) -> None:
-        """Let the dot of a long body follow: all of it has left our buffer."""
-        if self._draining and self._pending is not None:
-            self._draining = False
-            self._since = self._clock()
-            self._exchange.dot(self, self._pending)
+            self.abort(Setback(str(nonsense), cause="spoke"))
 
     def connection_lost(self, exc: Exception | None) -> None:
         """Give back what has no dot yet; what has one is silence."""
@@ -129,9 +99,8 @@ class Connection(asyncio.Protocol):
             self._exchange.give_back(pending, tried=self._heard or not self._settled)
         if following is not None:
             self._exchange.give_back(following, tried=False)
-        setback = self._setback
-        idle = self._answered == self._on_idle
-        if setback is None and not idle and (current is not None or not self._settled):
+        setback, useful = self._setback, current is None and self._settled > 0
+        if setback is None and not useful and not self._at_rest():
             setback = Setback(f"the connection broke: {exc or 'closed by the relay'}")
         self._exchange.gone(self, setback)
 
@@ -139,25 +108,24 @@ class Connection(asyncio.Protocol):
 
     def begin(self, outgoing: Outgoing) -> None:
         """Send a message on this idle connection."""
-        refusal = unfit(outgoing, self._features)
+        refusal = self._dialect.unfit(outgoing)
         if refusal is not None:
             self._exchange.ended(self, outgoing, refusal)
             self._idle()
             return
-        self._exchange.intend(self, outgoing)
+        self._intend(outgoing)
         self._open(outgoing)
-        self._write(self._envelope(outgoing))
+        self._write(self._dialect.opening(outgoing))
 
     def release(self) -> None:
         """The dot is witnessed: let it go, and the next envelope with it."""
         outgoing, following = self._pending, self._next
         if self.closed or outgoing is None:
             return
-        tail = b".\r\n" if following is None else b".\r\n" + self._envelope(following)
         self._current, self._pending, self._next = outgoing, following, None
         self._heard = False
         self._answered = self._on_dot
-        self._write(tail if len(outgoing.data) > _BLOCK else outgoing.data + tail)
+        self._write(self._dialect.end(outgoing, following))
 
     def upgraded(self, transport: asyncio.Transport) -> None:
         """The transport is TLS now."""
@@ -166,33 +134,30 @@ class Connection(asyncio.Protocol):
         self._replies.clear()
         self._on_handshake(220, b"")
 
-    def abort(self, setback: Setback | None = None) -> None:
-        """Break the connection off; whoever has no ending yet is given back, or is silence."""
-        self._setback = self._setback or setback
-        self.closed = True
-        if self.transport is not None:
-            self.transport.abort()
-
     def quit(self) -> None:
         """Say goodbye, if nothing is on the wire; else break off."""
         if self._answered == self._on_idle and not self.closed:
-            self._answered = self._on_goodbye
-            self._write(b"QUIT\r\n")
-        else:
+            self._take_leave()
+        elif self._answered != self._on_goodbye:
             self.abort()
 
     def check(self, now: float, timeouts: Timeouts) -> None:
         """Break off what has waited too long; called now and then, `now` in loop time."""
+        if self._answered == self._on_idle or self.transport is None:
+            return
         if self._draining:
             limit, what = timeouts.block, "room for a block of data"
         elif self._current is not None:
             limit, what = timeouts.dot, "the reply to the final dot"
-        elif self._answered == self._on_idle or self.transport is None:
-            return
+        elif self._answered == self._on_data:
+            limit, what = min(timeouts.data, timeouts.reply), "the reply to DATA"
+        elif self._answered == self._on_goodbye:
+            limit, what = timeouts.quit, "goodbye"
         else:
             limit, what = timeouts.reply, "a reply"
         if now - self._since > limit:
-            self.abort(Setback(f"waited {limit:g} s in vain for {what}"))
+            late = Setback(f"waited {limit:g} s in vain for {what}")
+            self.abort(None if self._at_rest() else late)
 
     # What an answer means, state by state
 
@@ -205,8 +170,7 @@ class Connection(asyncio.Protocol):
             elif step is not None:
                 self._write(step)
         except StopIteration as done:
-            self._features = done.value
-            self._pipelining = b"PIPELINING" in self._features
+            self._dialect = Dialect(done.value, notify=self._notify, chunking=self._chunking)
             self._idle()
         except Setback as setback:
             self.abort(setback)
@@ -215,29 +179,34 @@ class Connection(asyncio.Protocol):
         """Nobody asked: the relay says goodbye (421), and an idle connection is no loss."""
         self.abort()
 
-    _on_goodbye = _on_idle
+    def _on_goodbye(self, _code: int, _text: bytes) -> None:
+        self.abort()
 
     def _on_mail(self, code: int, text: bytes) -> None:
         self._heard = True
         if code in _LOCKED_OUT:
-            self.abort(Setback(f"the relay says {brief(code, text)}", everyone=True))
+            said = f"the relay says {brief(code, text)}"
+            self.abort(Setback(said, cause="auth", everyone=True))
         elif not self._taken(code, text, "mail"):
             return
-        elif self._pipelining:
+        elif self._dialect.pipelining:
             self._answered = self._on_rcpt
         elif self._refusal is not None:
             self._refused(reset=False)
         elif self._pending is not None:
             self._answered = self._on_rcpt
-            self._write(rcpt(self._pending))
+            self._write(self._dialect.rcpt(self._pending))
 
     def _on_rcpt(self, code: int, text: bytes) -> None:
-        if not self._taken(code, text, "rcpt"):
+        outgoing = self._pending
+        if outgoing is None or not self._taken(code, text, "rcpt"):
             return
-        if self._pipelining:
+        if self._dialect.pipelining and not self._dialect.chunking:
             self._answered = self._on_data
         elif self._refusal is not None:
             self._refused(reset=True)
+        elif self._dialect.chunking:
+            self._send_body(outgoing)
         else:
             self._answered = self._on_data
             self._write(b"DATA\r\n")
@@ -247,17 +216,39 @@ class Connection(asyncio.Protocol):
         if outgoing is None or not self._taken(code, text, "data"):
             return
         if code < 300:
-            self.abort(Setback("the relay answers DATA out of turn"))
+            self.abort(Setback("the relay answers DATA out of turn", cause="spoke"))
         elif code >= 400:
             self._refused(reset=True)
         elif self._refusal is not None:  # refused, and yet it wants a body: an empty one
             self._answered = self._on_empty
             self._write(b".\r\n")
         else:
-            if self._pipelining:
-                self._next = self._take()
-            if len(outgoing.data) <= _BLOCK or self._body_has_left(outgoing.data):
-                self._exchange.dot(self, outgoing)
+            self._send_body(outgoing)
+
+    def _on_chunk(self, code: int, text: bytes) -> None:
+        """All but the last block is there, or refused; RFC 3030: RSET after a refused chunk."""
+        outgoing = self._pending
+        self._draining = 0
+        if outgoing is None or not self._taken(code, text, "data"):
+            return
+        if code in _UNKNOWN:
+            self._pending = None
+            self._puzzled(outgoing, code, text)
+        elif self._refusal is not None:
+            self._refused(reset=True)
+        else:
+            self._answered = self._on_early
+            self._next = self._take() if self._dialect.pipelining else None
+            self._exchange.dot(self, outgoing)
+
+    def _on_early(self, code: int, text: bytes) -> None:
+        """An answer to a message whose end is not out: no is no, and we are out of step."""
+        outgoing = self._pending
+        if outgoing is not None and code >= 400 and self._taken(code, text, "data"):
+            self._pending = None
+            refusal = reply(code, text, "data", outgoing.message.recipient)
+            self._exchange.ended(self, outgoing, refusal)
+        self.abort(Setback(f"the relay says {brief(code, text)} too early", cause="spoke"))
 
     def _on_empty(self, code: int, text: bytes) -> None:
         if self._taken(code, text, "data"):
@@ -265,39 +256,72 @@ class Connection(asyncio.Protocol):
 
     def _on_reset(self, code: int, text: bytes) -> None:
         if code == 421 or code >= 500:
-            self.abort(Setback(f"the relay answers RSET with {brief(code, text)}"))
+            self.abort(Setback(f"the relay answers RSET with {brief(code, text)}", cause="spoke"))
         elif self._pending is None:
             self._idle()
         else:
             self._answered = self._on_mail
-            if not self._pipelining:
-                self._write(self._envelope(self._pending))
+            if not self._dialect.pipelining:
+                self._write(self._dialect.opening(self._pending))
 
     def _on_dot(self, code: int, text: bytes) -> None:
         outgoing = self._current
         if outgoing is None or 300 <= code < 400:  # no final word: silence
-            self.abort(Setback("the relay answers the final dot out of turn"))
+            self.abort(Setback("the relay answers the final dot out of turn", cause="spoke"))
             return
         self._current = None
         self._settled += 1
+        chunking = self._dialect.chunking
+        if chunking and code in _UNKNOWN:
+            self._puzzled(outgoing, code, text)
+            return
         said = reply(code, text, "dot", outgoing.message.recipient)
         self._exchange.ended(self, outgoing, said)
         if code == 421:
-            self.abort(Setback(f"the relay says {brief(code, text)}"))
-        elif self._pending is None:
-            self._idle()
+            self.abort(Setback(f"the relay says {brief(code, text)}", cause="spoke"))
+        elif self._pending is not None:
+            self._answered = self._on_reset if chunking else self._on_mail
+        elif chunking and code >= 400:
+            self._answered = self._on_reset
+            self._write(b"RSET\r\n")
         else:
-            self._answered = self._on_mail
+            self._idle()
 
     # Steps they share
 
     def _taken(self, code: int, text: bytes, stage: Stage) -> bool:
         """Note a refusal; False where the relay closes, and nothing is decided about anyone."""
-        if code == 421:
-            self.abort(Setback(f"the relay says {brief(code, text)}"))
+        lost = code == 421 or (300 <= code < 400 and stage != "data")  # or not in step with us
+        if lost:
+            self.abort(Setback(f"the relay says {brief(code, text)}", cause="spoke"))
         elif code >= 400 and self._refusal is None and self._pending is not None:
             self._refusal = reply(code, text, stage, self._pending.message.recipient)
-        return code != 421
+        return not lost
+
+    def _send_body(self, outgoing: Outgoing) -> None:
+        """The relay waits for the body: send ahead what is long, and have the dot witnessed."""
+        ahead = self._dialect.ahead(outgoing)
+        if ahead and self._dialect.chunking:
+            self._answered = self._on_chunk
+            self._send_ahead(ahead, lambda: None)
+            return
+        self._answered = self._on_early
+        self._next = self._take() if self._dialect.pipelining else None
+        if ahead:
+            self._send_ahead(ahead, partial(self._hand_over, outgoing))
+        else:
+            self._exchange.dot(self, outgoing)
+
+    def _hand_over(self, outgoing: Outgoing) -> None:
+        """Ask for the witness of its end, if it is still wanted."""
+        if self._pending is outgoing and not self.closed:
+            self._exchange.dot(self, outgoing)
+
+    def _puzzled(self, outgoing: Outgoing, code: int, text: bytes) -> None:
+        """The relay took a chunk for commands: nothing was accepted, and nobody is to blame."""
+        said = f"the relay offers CHUNKING, but says {brief(code, text)}"
+        self._exchange.ended(self, outgoing, _NO_BDAT)
+        self.abort(Setback(said, cause="spoke", everyone=True))
 
     def _refused(self, *, reset: bool) -> None:
         """The pending message is refused: pass that on, clear the transaction, take the next."""
@@ -315,46 +339,45 @@ class Connection(asyncio.Protocol):
             return
         self._answered = self._on_reset if reset else self._on_mail
         command = b"RSET\r\n" if reset else b""
-        if following is not None and (self._pipelining or not reset):
-            command += self._envelope(following)
+        if following is not None and (self._dialect.pipelining or not reset):
+            command += self._dialect.opening(following)
         self._write(command)
 
     def _idle(self) -> None:
-        self._answered = self._on_idle
-        self._exchange.ready(self)
+        if self._left is not None and self._left <= 0:
+            self._take_leave()
+        else:
+            self._answered = self._on_idle
+            self._exchange.ready(self)
+
+    def _take_leave(self) -> None:
+        self._answered = self._on_goodbye
+        self._write(b"QUIT\r\n")
+
+    def _at_rest(self) -> bool:
+        """Whether closing now is nobody's fault: TLS nobody insists on may fail (RFC 7435)."""
+        idle = self._answered in (self._on_idle, self._on_goodbye)
+        return idle or (self._upgrading and self._opportunistic)
 
     def _open(self, outgoing: Outgoing) -> None:
         self._pending, self._heard, self._refusal = outgoing, False, None
         self._answered = self._on_mail
 
+    def _intend(self, outgoing: Outgoing) -> None:
+        if self._left is not None:
+            self._left -= 1
+        self._exchange.intend(self, outgoing)
+
     def _take(self) -> Outgoing | None:
+        if self._left is not None and self._left <= 0:
+            return None
         while (outgoing := self._exchange.take()) is not None:
-            refusal = unfit(outgoing, self._features)
+            refusal = self._dialect.unfit(outgoing)
             if refusal is None:
-                self._exchange.intend(self, outgoing)
+                self._intend(outgoing)
                 return outgoing
             self._exchange.ended(self, outgoing, refusal)
         return None
 
-    def _envelope(self, outgoing: Outgoing) -> bytes:
-        command = mail(outgoing, self._features)
-        return command + rcpt(outgoing) + b"DATA\r\n" if self._pipelining else command
 
-    def _body_has_left(self, body: bytes) -> bool:
-        """Send a long body; False where its dot has to wait for `resume_writing`."""
-        self._draining = True
-        if self.transport is not None:
-            self.transport.set_write_buffer_limits(high=0)
-            self._write(body)
-            self._draining = self.transport.get_write_buffer_size() > 0
-        return not self._draining
-
-    def _write(self, data: bytes) -> None:
-        if self.transport is not None and not self.closed:
-            self._since = self._clock()
-            self.transport.write(data)
-
-
-def _literal(sockname: tuple[str, int] | None) -> str:
-    host = sockname[0] if sockname else "127.0.0.1"
-    return f"[IPv6:{host}]" if ":" in host else f"[{host}]"
+__all__ = ["Connection", "Timeouts"]

@@ -9,10 +9,11 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
-from sqlalchemy import and_, func, select
+from sqlalchemy import and_, case, func, select
 from sqlalchemy.orm import Session
 
 from mailer.campaigns.campaign import CampaignId
+from mailer.delivery import resolutions
 from mailer.delivery.models import AttemptRow, AudienceRow, BatchRow, DeliveryRow
 
 
@@ -41,6 +42,9 @@ def parts(session: Session, campaign: CampaignId) -> tuple[Part, ...]:
     ):
         people[edition, lane, outcome] += number
         people[edition, lane, ""] -= number
+    for edition, lane, outcome, number in _resolved(session, campaign):
+        people[edition, lane, outcome] += number
+        people[edition, lane, "uncertain"] -= number
     put_off = _put_off(session, campaign)
     return tuple(
         Part(*place, people[place], put_off[place]) for place in sorted(people) if people[place]
@@ -81,16 +85,35 @@ def _of_none(session: Session, campaign: CampaignId) -> Iterator[tuple[int, str,
     return ((row[0] or 0, row[1] or "", row[2], row[3]) for row in session.execute(rows))
 
 
+def _resolved(session: Session, campaign: CampaignId) -> Iterator[tuple[int, str, str, int]]:
+    """Uncertain letters of which it is known by now what became of them."""
+    end = resolutions.last(campaign)
+    same = and_(
+        AudienceRow.campaign_id == campaign, AudienceRow.subscriber_id == end.c.subscriber_id
+    )
+    place = (AudienceRow.edition_id, AudienceRow.lane, end.c.outcome)
+    rows = (
+        select(*place, func.count())
+        .join(end, same)
+        .where(end.c.outcome.in_(resolutions.FACTS))
+        .group_by(*place)
+    )
+    return ((row[0] or 0, row[1] or "", row[2], row[3]) for row in session.execute(rows))
+
+
 def _put_off(session: Session, campaign: CampaignId) -> Counter[_Place]:
     """People who were deferred at least once: each has one first attempt."""
+    end = resolutions.last(campaign)
+    learnt = case((end.c.outcome.in_(resolutions.FACTS), end.c.outcome))
     result = and_(
         DeliveryRow.campaign_id == AttemptRow.campaign_id,
         DeliveryRow.subscriber_id == AttemptRow.subscriber_id,
     )
-    outcome = func.coalesce(DeliveryRow.outcome, "").label("outcome")
+    outcome = func.coalesce(learnt, DeliveryRow.outcome, "").label("outcome")
     rows = (
         _placed(AttemptRow, outcome)
         .outerjoin(DeliveryRow, result)
+        .outerjoin(end, end.c.subscriber_id == AttemptRow.subscriber_id)
         .where(AttemptRow.campaign_id == campaign, AttemptRow.number == 1)
     )
     return Counter({(row[0] or 0, row[1] or "", row[2]): row[3] for row in session.execute(rows)})

@@ -6,14 +6,22 @@ latency and nothing else, so tasks carry ids only, no ETA, no result backend.
 
 import contextlib
 import os
+import signal
 import threading
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
 import celery.worker.state
 from celery import Celery, bootsteps
-from celery.signals import celeryd_init, worker_process_shutdown, worker_shutdown
+from celery.signals import (
+    celeryd_init,
+    worker_process_init,
+    worker_process_shutdown,
+    worker_shutdown,
+    worker_shutting_down,
+)
+from celery.utils.threads import bound_open_broker_sockets
 from celery.worker import WorkController
 from kombu import Exchange, Queue
 from kombu.exceptions import LimitExceeded, OperationalError
@@ -24,6 +32,9 @@ from mailer.kit.errors import Unavailable
 QUEUES = ("transactional", "bulk", "import", "events", "maintenance")
 _KNOCKING = 40  # threads of a process that may knock at once
 _KNOCK_TIMEOUT = 2  # seconds; a request never waits longer for a broker that is away
+_GOODBYE = 1  # seconds for the broker to answer each word of a worker that leaves
+_STOPPING = signal.SIGUSR2  # to a worker's children; Celery takes it for nothing
+_FAREWELL = 0.1  # seconds that a broker which did not answer is given to answer the close
 
 
 def build(url: str, jobs: Mapping[str, tuple[str, Callable[..., object]]]) -> Celery:
@@ -40,6 +51,7 @@ def build(url: str, jobs: Mapping[str, tuple[str, Callable[..., object]]]) -> Ce
         worker_soft_shutdown_timeout=25,
         worker_cancel_long_running_tasks_on_connection_loss=False,
         broker_connection_retry_on_startup=True,
+        broker_connection_max_retries=None,  # a worker sends without one, for days if need be
         task_default_queue="maintenance",
         task_default_exchange_type="topic" if amqp else "direct",
         task_queues=[_queue(name, amqp=amqp) for name in QUEUES],
@@ -59,11 +71,20 @@ def build(url: str, jobs: Mapping[str, tuple[str, Callable[..., object]]]) -> Ce
 def knock(app: Celery, job: str, **ids: int) -> bool:
     """Ask any worker to look now; False where the broker is away (the sweep will find the work)."""
     try:
-        with _producer(app) as producer:
+        with _producer(app) as producer, _impatient(producer):
             app.send_task(job, kwargs=ids, retry=False, ignore_result=True, producer=producer)
     except (OperationalError, LimitExceeded, OSError, TimeoutError):
         return False
     return True
+
+
+def close(app: Celery) -> None:
+    """Close the connections that this process knocks with; the next knock opens others."""
+    pool = vars(app).get("dibao_knocking", {}).pop(os.getpid(), None)
+    if pool is not None:
+        pool.force_close_all()
+        pool.connections.force_close_all()
+    app.close()
 
 
 def check(app: Celery) -> None:
@@ -90,10 +111,52 @@ def on_worker_ready(act: Callable[[], object]) -> None:
     celeryd_init.connect(lambda instance, **_: instance.app.steps["worker"].add(Ready), weak=False)
 
 
+def on_child_ready(act: Callable[[], object]) -> None:
+    """Call `act` in each child of a worker when it starts, before it has heard anything."""
+    worker_process_init.connect(lambda **_: act(), weak=False)
+
+
+def on_worker_stopping(act: Callable[[], object]) -> None:
+    """Call `act` as soon as a worker is told to stop: in its main process and in its children.
+
+    Celery itself lets the jobs that run come to their end, without a word to them. `act` runs in
+    a signal handler and so must not wait for anything.
+    """
+    workers: list[Any] = []
+
+    def ready(instance: Any, **_: object) -> None:
+        workers.append(instance)
+
+    def stopping(**_: object) -> None:
+        act()
+        for worker in workers:
+            _tell_children(worker)
+            if worker.consumer is not None and worker.consumer.connection is not None:
+                # else its goodbye waits for ever for a RabbitMQ that went silent
+                bound_open_broker_sockets(worker.consumer.connection, _GOODBYE)
+
+    celeryd_init.connect(ready, weak=False)
+    worker_process_init.connect(lambda **_: signal.signal(_STOPPING, lambda *_: act()), weak=False)
+    worker_shutting_down.connect(stopping, weak=False)
+
+
 def on_worker_shutdown(act: Callable[[], object]) -> None:
     """Call `act` when a worker, main process or child, ends in order."""
     worker_shutdown.connect(lambda **_: act(), weak=False)
     worker_process_shutdown.connect(lambda **_: act(), weak=False)
+
+
+def heard(app: Celery) -> tuple[str, ...]:
+    """The queues whose knocks the worker hears that this process is, or is a child of."""
+    chosen = app.amqp.queues.consume_from
+    return tuple(name for name in QUEUES if name in chosen)
+
+
+def _tell_children(worker: Any) -> None:
+    pool = getattr(getattr(worker, "pool", None), "_pool", None)  # a thread pool has none
+    for child in getattr(pool, "_pool", ()):
+        with contextlib.suppress(ProcessLookupError):
+            os.kill(child.pid, _STOPPING)
 
 
 def _producer(app: Celery) -> Any:
@@ -110,6 +173,22 @@ def _producer(app: Celery) -> Any:
         connection = app.connection_for_write(transport_options=options)
         pool = pools[os.getpid()] = ProducerPool(connection.Pool(_KNOCKING), limit=_KNOCKING)
     return pool.acquire(block=True, timeout=_KNOCK_TIMEOUT)
+
+
+@contextlib.contextmanager
+def _impatient(producer: Any) -> Iterator[None]:
+    """Wait two seconds for a RabbitMQ that is there and does not answer; py-amqp waits for ever."""
+    connection = producer.connection
+    if connection.transport_cls != "amqp":
+        yield
+        return
+    connection.ensure_connection(max_retries=1, timeout=_KNOCK_TIMEOUT)
+    bound_open_broker_sockets(connection, _KNOCK_TIMEOUT)
+    try:
+        yield
+    except BaseException:
+        bound_open_broker_sockets(connection, _FAREWELL)
+        raise
 
 
 class EmbeddedWorker:

@@ -115,10 +115,11 @@ class Settings(BaseModel):
     """Domain of the return path (VERP); empty is the domain of `from_address`."""
 
     dkim_selector: str = ""
-    """DKIM selector; empty signs nothing (the relay may)."""
+    """DKIM selectors, parted by spaces; empty signs nothing (the relay may)."""
 
     dkim_key: SecretStr = SecretStr("")
-    """DKIM private key, PEM (RSA 2048 or Ed25519); best from a file: `DIBAO_DKIM_KEY_FILE`."""
+    """As many private keys (PEM, RSA 2048 or Ed25519), in the order of the selectors; best from a
+    file: `DIBAO_DKIM_KEY_FILE`."""
 
     delivery_file: str = ""
     """A TOML file with more than one relay, lanes, warm-up, quiet hours, brakes: docs/pacing.md."""

@@ -9,7 +9,7 @@ from datetime import datetime, timedelta
 from sqlalchemy import ColumnElement, exists, or_, select, update
 from sqlalchemy.orm import Session
 
-from mailer.delivery.relay import Ending, Reply
+from mailer.delivery.relay import Reply, Silence
 from mailer.delivery.verdict import Deferred, Expired, Patience, Refused, Uncertain, verdict
 from mailer.kit.database import database_now
 from mailer.kit.errors import DibaoError
@@ -23,6 +23,7 @@ from mailer.notices.notice import (
     Leased,
     NoticeId,
     Outcome,
+    Resends,
     Taken,
     Wish,
     budget_key,
@@ -35,7 +36,7 @@ from subscribers.record import come_in, inserting, lock
 from subscribers.subscriber import State, SubscriberId
 
 _BOUNDS = Bounds()
-_AGAIN = timedelta(minutes=5)  # after silence, once
+_RESENDS = Resends()
 
 
 def wish(session: Session, wished: Wish, *, key: bytes | Canon, keyring: Keyring) -> None:
@@ -133,30 +134,41 @@ def confirm(
     return True
 
 
-def lease(session: Session, *, now: datetime, seconds: float, limit: int) -> tuple[Leased, ...]:
+def lease(
+    session: Session,
+    *,
+    now: datetime,
+    seconds: float,
+    limit: int,
+    resends: Resends = _RESENDS,
+) -> tuple[Leased, ...]:
     """Take the right to send some due notices for a while, by the database's clock.
 
-    A right that ran out means a worker died with the letter in hand: it is offered once more, and
-    never a third time.
+    A right that ran out means a worker died with letters in hand, and one of them may be why: each
+    is offered again on its own, so that only its own death counts against it twice, and as often
+    as `resends` allows.
     """
     clock = database_now(session)
     open_ = _open(clock)
+    lost = NoticeRow.leased_until.is_not(None)
     chosen = (
-        select(NoticeRow.id)
+        select(NoticeRow.id, lost)
         .where(NoticeRow.outcome == "", NoticeRow.not_before <= now, open_)
         .order_by(NoticeRow.not_before, NoticeRow.id)
         .limit(limit)
         .with_for_update(skip_locked=True)
     )
-    ids = list(session.scalars(chosen))
-    lost = NoticeRow.leased_until.is_not(None)
-    given_up = update(NoticeRow).where(NoticeRow.id.in_(ids), open_, lost, NoticeRow.doubtful)
-    session.execute(
-        given_up.values(outcome=Outcome.UNCERTAIN.value, sent_at=now, leased_until=None)
+    found = {row[0]: row[1] for row in session.execute(chosen)}
+    given_up = (
+        update(NoticeRow)
+        .where(NoticeRow.id.in_(found), open_, lost, NoticeRow.doubts >= resends.most)
+        .values(outcome=Outcome.UNCERTAIN.value, sent_at=now, leased_until=None)
     )
-    session.execute(
-        update(NoticeRow).where(NoticeRow.id.in_(ids), open_, lost).values(doubtful=True)
-    )
+    for number in session.scalars(given_up.returning(NoticeRow.id)):
+        del found[number]
+    ids = [number for number, was_lost in found.items() if was_lost][:1] or list(found)
+    doubted = update(NoticeRow).where(NoticeRow.id.in_(ids), open_, lost)
+    session.execute(doubted.values(doubts=NoticeRow.doubts + 1, doubtful=True))
     taken = (
         update(NoticeRow)
         .where(NoticeRow.id.in_(ids), NoticeRow.outcome == "", open_)
@@ -173,12 +185,18 @@ def lease(session: Session, *, now: datetime, seconds: float, limit: int) -> tup
 
 
 def settle(
-    session: Session, leased: Leased, ending: Ending, *, now: datetime, patience: Patience
+    session: Session,
+    leased: Leased,
+    ending: Reply | Silence,
+    *,
+    now: datetime,
+    patience: Patience,
+    resends: Resends = _RESENDS,
 ) -> Outcome | None:
     """Write down how a try ended; None where it is to be tried again or the lease is another's.
 
-    Silence is tried once more with the same Message-ID, which a mailbox that has the letter
-    already mostly shows once. A refusal concerns this letter and suppresses nobody.
+    Silence is tried again with the same Message-ID, as often as `resends` allows. A refusal
+    concerns this letter and suppresses nobody.
     """
     decided = verdict(
         ending,
@@ -190,8 +208,9 @@ def settle(
     said: dict[str, object] = {"first_tried": leased.first_tried, "leased_until": None}
     if isinstance(ending, Reply):
         said |= {"code": ending.code, "enhanced": ending.enhanced, "reply": ending.text}
-    if isinstance(decided, Uncertain) and not leased.doubtful:
-        _write(session, leased, said | {"doubtful": True, "not_before": now + _AGAIN})
+    if isinstance(decided, Uncertain) and leased.doubts < resends.most:
+        doubt = {"doubts": leased.doubts + 1, "doubtful": True}
+        _write(session, leased, said | doubt | {"not_before": now + resends.after})
         return None
     if isinstance(decided, Deferred):
         _write(session, leased, said | {"not_before": decided.not_before})
@@ -305,7 +324,7 @@ def _leased(row: NoticeRow, now: datetime) -> Leased:
         language=row.language,
         attempt=row.attempt,
         first_tried=row.first_tried or now,
-        doubtful=row.doubtful,
+        doubts=row.doubts,
     )
 
 

@@ -70,7 +70,8 @@ class NoticeRow(Base):
     not_before: Mapped[datetime] = mapped_column(Moment)
     attempt: Mapped[int] = mapped_column(default=0)  # tries so far
     first_tried: Mapped[datetime | None] = mapped_column(Moment)
-    doubtful: Mapped[bool] = mapped_column(default=False)  # a try ended in silence
+    doubtful: Mapped[bool] = mapped_column(default=False)  # `doubts`, as the first schema knew it
+    doubts: Mapped[int] = mapped_column(default=0, server_default="0")  # tries without an end
     epoch: Mapped[int] = mapped_column(default=0)  # count of leases
     leased_until: Mapped[datetime | None] = mapped_column(Moment)  # by the database's clock
     sent_at: Mapped[datetime | None] = mapped_column(Moment)  # when it was settled

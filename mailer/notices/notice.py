@@ -37,7 +37,7 @@ class Outcome(StrEnum):
     ACCEPTED = "accepted"
     REFUSED = "refused"
     EXPIRED = "expired"  # deferred until it was of no use
-    UNCERTAIN = "uncertain"  # offered twice at most, and nobody can know
+    UNCERTAIN = "uncertain"  # offered as often as Resends allows, and nobody can know
     SKIPPED = "skipped"  # no longer called for when its turn came
     UNWRITABLE = "unwritable"  # a bug of ours: the log says where
 
@@ -72,6 +72,19 @@ class Bounds:
 
 
 @dataclass(frozen=True, slots=True)
+class Resends:
+    """What becomes of a letter of which nobody can know whether it left: it is offered again.
+
+    Always under its first Message-ID, which a mailbox that has the letter already mostly shows
+    once. Somebody waits for these letters, and a second one does little harm; a campaign's letters
+    are never sent again on their own.
+    """
+
+    most: int = 1  # times; 0 holds them
+    after: timedelta = timedelta(minutes=5)  # silence
+
+
+@dataclass(frozen=True, slots=True)
 class Wish:
     """What somebody entered in the form."""
 
@@ -98,7 +111,7 @@ class Leased:
     language: str
     attempt: int  # from 1
     first_tried: datetime
-    doubtful: bool  # an earlier try may have arrived: the last one
+    doubts: int  # earlier tries that may have arrived
 
 
 @dataclass(frozen=True, slots=True)

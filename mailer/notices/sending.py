@@ -1,7 +1,8 @@
 """A worker's share of the notices: it takes wishes, sends what is due, and writes down the endings.
 
 Through a relay of its own, without a journal: campaigns' journals speak of campaigns only, and a
-notice lost in a crash may be offered once more, which the journal is there to prevent elsewhere.
+notice that nobody can know about is offered again, which the journal is there to prevent elsewhere
+(see `notice.Resends`). Under HOLD no letter leaves; wishes are taken all the same.
 """
 
 import threading
@@ -9,16 +10,19 @@ import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from datetime import timedelta
+from pathlib import Path
 
 import structlog
+from sqlalchemy.orm import Session
 
-from mailer.delivery.relay import Message, Relay, RelayDown
+from mailer.delivery import brakes
+from mailer.delivery.relay import Message, Relay, Trouble, Unsent
 from mailer.delivery.verdict import Patience
 from mailer.kit import clock
 from mailer.kit.database import Database
 from mailer.notices import actions, queries
 from mailer.notices.letters import Letters
-from mailer.notices.notice import Bounds, Leased, NoticeId, Outcome, Taken
+from mailer.notices.notice import Bounds, Leased, NoticeId, Outcome, Resends, Taken
 from subscribers.address import Canon
 
 _log = structlog.get_logger()
@@ -37,6 +41,7 @@ class Terms:
 
     patience: Patience = field(default_factory=_waits)  # less than the day between two letters
     bounds: Bounds = field(default_factory=Bounds)
+    resends: Resends = field(default_factory=Resends)
     at_once: int = 50  # letters a lease
     dots: float = 300  # seconds of a lease in which a letter may still be ended
     lease: float = 1200  # seconds: `dots`, then ten minutes for the last reply (RFC 5321), then air
@@ -53,11 +58,16 @@ class Sender:
         letters: Letters,
         *,
         key: bytes | Canon,
+        directory: Path,
         terms: Terms | None = None,
     ) -> None:
-        """`relay` is called when the first letter is due; `key` hashes addresses."""
+        """`relay` is called when the first letter is due; `key` hashes addresses.
+
+        `directory` is the data directory, where a HOLD file stops this host's letters.
+        """
         self._database, self._make_relay, self._letters = database, relay, letters
         self._key, self._terms = key, terms or Terms()
+        self._directory = directory
         self._relay: Relay | None = None
         self._working = threading.Lock()
         self._wanted = threading.Event()
@@ -112,8 +122,14 @@ class Sender:
         """Lease some notices and send them; how many were accepted, None where none was due."""
         terms = self._terms
         with self._database.transaction() as session:
+            if self._held(session):
+                return None
             batch = actions.lease(
-                session, now=clock.now(), seconds=terms.lease, limit=terms.at_once
+                session,
+                now=clock.now(),
+                seconds=terms.lease,
+                limit=terms.at_once,
+                resends=terms.resends,
             )
         if not batch:
             return None
@@ -121,12 +137,20 @@ class Sender:
         until = time.monotonic() + terms.dots
         try:
             return self._offer(open_, lambda: time.monotonic() < until)
-        except RelayDown as down:
-            _log.warning("the relay takes no notice", why=str(down))
-            self._rest_until = time.monotonic() + terms.relay_rest
-            return 0
         finally:
             self._give_back(open_)
+
+    def _held(self, session: Session) -> bool:
+        why = brakes.held(session, self._directory)
+        if why is not None:
+            _log.warning("notices wait: sending is on hold", why=why)
+        return why is not None
+
+    def _rest(self, trouble: Trouble) -> None:
+        """The relay took nothing: look again in a while."""
+        if not self._resting():
+            _log.warning("the relay takes no notice", why=trouble.text)
+        self._rest_until = time.monotonic() + self._terms.relay_rest
 
     def _offer(self, open_: dict[NoticeId, Leased], in_time: Callable[[], bool]) -> int:
         accepted = 0
@@ -134,9 +158,17 @@ class Sender:
             self._relay = self._make_relay()
         for message, ending in self._relay.send(self._messages(open_), in_time=in_time):
             leased = open_[NoticeId(message.batch)]
+            if isinstance(ending, Unsent):
+                self._rest(ending.trouble)
+                continue  # given back with the others that were not handed over
             with self._database.transaction() as session:
                 outcome = actions.settle(
-                    session, leased, ending, now=clock.now(), patience=self._terms.patience
+                    session,
+                    leased,
+                    ending,
+                    now=clock.now(),
+                    patience=self._terms.patience,
+                    resends=self._terms.resends,
                 )
             del open_[leased.id]
             accepted += outcome is Outcome.ACCEPTED
@@ -149,6 +181,8 @@ class Sender:
                 return
             now = clock.now()
             with self._database.reading() as session:
+                if self._held(session):  # put on since they were leased
+                    return
                 addressed = queries.addressed(session, leased)
             if addressed is None:
                 with self._database.transaction() as session:

@@ -73,12 +73,16 @@ class Splicer:
         Canonical for DKIM relaxed, CRLF only, lines of at most 76, none that needs dot-stuffing,
         ending with one CRLF. Equal for equal values.
         """
+        return b"".join(self.pieces(fields))
+
+    def pieces(self, fields: Mapping[str, str]) -> list[bytes]:
+        """The body in pieces, for whoever joins it with more: to copy 40 KB twice takes longer."""
         values = [_bytes(variable, fields) for variable in self._variables]
         program = self._program(tuple([len(values[n]) % 3 for n in self._shifting]))
         encoded = [_encode(run, values, self._variables) for run in program.runs]
         frame = program.frame.copy()
         frame[1::2] = program.pick(encoded)
-        return b"".join(frame)
+        return frame
 
     def html(self, fields: Mapping[str, str]) -> str:
         """The HTML part as this reader sees it, for the web and previews."""

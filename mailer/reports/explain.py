@@ -23,7 +23,7 @@ _OUTCOMES = {
     "refused": "The relay refused the letter for good.",
     "skipped": "The letter was not sent.",
     "expired": "The letter was deferred until our patience ran out.",
-    "uncertain": "Whether the letter left is unknown; it is never sent again on its own.",
+    "uncertain": "Whether the letter left was unknown; it is never sent again on a guess.",
     "open": "The letter is still to be sent.",
     "excluded": "Left out when the audience was frozen.",
 }
@@ -106,7 +106,7 @@ def explain(
         sentences.append(_WHY[why].format(", ".join(found.excluded_segments)))
     elif segments and not spoken_to:
         sentences.append(f"The issue has no item for {', '.join(segments)}.")
-    outcome = line.line.outcome if line else ""
+    outcome = line.line.counts_as if line else ""
     read = items if included else ()
     return Explanation(campaign, included, segments, outcome, read, tuple(sentences))
 
@@ -155,4 +155,8 @@ def _books(campaign: Campaign, known: delivery.Explanation | None) -> list[str]:
         said.append(f"The next try is due at {known.next_try:%Y-%m-%d %H:%M} UTC.")
     if line.evidence:
         said.append(f"Evidence: {line.evidence}.")
+    for later in known.resolutions:
+        said.append(f"{later.at:%Y-%m-%d %H:%M} UTC: {later.outcome}, says {later.actor}.")
+        if later.evidence:
+            said.append(f"Evidence: {later.evidence}.")
     return said

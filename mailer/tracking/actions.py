@@ -8,6 +8,7 @@ from uuid import uuid4
 from sqlalchemy import delete, func, select, update
 from sqlalchemy.orm import Session
 
+from mailer.delivery import resolving
 from mailer.kit.database import database_now, insert_many
 from mailer.tracking import agents, machines, queries
 from mailer.tracking.event import Event, Kind, link_key
@@ -90,8 +91,10 @@ def note_unsubscribe(
 ) -> tuple[Event, ...]:
     """Store that a letter made somebody end some follows; nothing where they ended none.
 
-    Nothing either where there is no such letter: leaving works without one.
+    Nothing either where there is no such letter: leaving works without one. A letter that was
+    uncertain has been received, then, whatever they ended.
     """
+    resolving.came_back(session, [(campaign, subscriber, Kind.UNSUBSCRIBE)], now=now)
     if not ended or queries.edition_of(session, campaign, subscriber) is None:
         return ()
     row = EventRow(

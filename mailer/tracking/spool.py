@@ -113,6 +113,15 @@ class Spool:
                 total += path.stat().st_size
         return total
 
+    def files(self) -> frozenset[str]:
+        """The names of the files with hits that are not loaded yet, each as its writer named it."""
+        names = set[str]()
+        for path in self._directory.glob("*.jsonl"):
+            with suppress(FileNotFoundError):
+                if path.stat().st_size:
+                    names.add(path.name.removeprefix(_TAKEN))
+        return frozenset(names)
+
     def _locked(self) -> int:
         """The descriptor of this process's file, locked, and still under its name.
 

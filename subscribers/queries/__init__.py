@@ -2,7 +2,7 @@
 
 from subscribers.queries.agreements import explain, history, open_segments
 from subscribers.queries.fields import custom_fields
-from subscribers.queries.mailing import candidates, recipients
+from subscribers.queries.mailing import candidates, clocks, domains, last_acts, recipients
 from subscribers.queries.people import (
     by_address,
     by_key,
@@ -36,8 +36,10 @@ __all__ = [
     "by_address",
     "by_key",
     "candidates",
+    "clocks",
     "counts",
     "custom_fields",
+    "domains",
     "everybody",
     "explain",
     "find",
@@ -45,6 +47,7 @@ __all__ = [
     "following",
     "history",
     "key_fits",
+    "last_acts",
     "open_segments",
     "preferences",
     "read_person",

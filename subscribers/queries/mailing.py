@@ -7,7 +7,8 @@ from sqlalchemy import ColumnElement, Select, exists, func, select
 from sqlalchemy.orm import Session
 
 from subscribers import segment_sql
-from subscribers.models import FollowRow, SegmentRow, SubscriberRow, SuppressionRow
+from subscribers.engagement import EVERYTHING, Act
+from subscribers.models import EngagementRow, FollowRow, SegmentRow, SubscriberRow, SuppressionRow
 from subscribers.standing import EXCLUDED, PAUSED, TOO_SOON, UNFOLLOWED
 from subscribers.standing_sql import (
     STOPPED,
@@ -18,6 +19,7 @@ from subscribers.standing_sql import (
     too_soon,
     why_not,
 )
+from subscribers.subscriber import State
 
 _person, _stop = SubscriberRow, SuppressionRow
 
@@ -93,6 +95,39 @@ def recipients(
         _person.tracking.label("tracking"),
         why_not(state_alone(), *reasons).label("unmailable"),
     ).select_from(_person)
+
+
+def clocks() -> Select[int, str]:
+    """Select everybody's time zone, "" where it is unknown: id, timezone. To be joined by id."""
+    return select(_person.id.label("id"), _person.timezone.label("timezone"))
+
+
+def domains() -> Select[str, int]:
+    """Select the domains of confirmed people: domain, people."""
+    return (
+        select(_person.domain.label("domain"), func.count().label("people"))
+        .where(_person.state == State.CONFIRMED.value)
+        .group_by(_person.domain)
+    )
+
+
+def last_acts(since: datetime) -> Select[int, datetime, datetime]:
+    """Select when people last clicked in an issue, and opened one, since a moment.
+
+    Columns: subscriber_id, clicked_at, opened_at (NULL for never). Who did neither is not among
+    them. To be joined by subscriber_id.
+    """
+    clicked = func.max(EngagementRow.at).filter(EngagementRow.act == Act.CLICKED.value)
+    opened = func.max(EngagementRow.at).filter(EngagementRow.act == Act.OPENED.value)
+    return (
+        select(
+            EngagementRow.subscriber_id.label("subscriber_id"),
+            clicked.label("clicked_at"),
+            opened.label("opened_at"),
+        )
+        .where(EngagementRow.segment_id == EVERYTHING, EngagementRow.at >= since)
+        .group_by(EngagementRow.subscriber_id)
+    )
 
 
 def _by_rule(segments: Sequence[str]) -> ColumnElement[bool]:

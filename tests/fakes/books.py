@@ -1,8 +1,9 @@
 """People, segments and a campaign, written straight into the tables, for tests of delivery."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from datetime import UTC, datetime
 from hashlib import sha256
+from pathlib import Path
 
 from sqlalchemy import insert
 from sqlalchemy.orm import Session
@@ -17,8 +18,9 @@ from mailer.delivery.audience import Frozen
 from mailer.delivery.compose import Composers, Letterhead
 from mailer.delivery.dispatch import Dispatcher
 from mailer.delivery.journal import Journal
+from mailer.delivery.pacing import Pacer
 from mailer.delivery.relay import Relay
-from mailer.delivery.run import Terms
+from mailer.delivery.tools import Terms
 from mailer.kit.database import Database
 from mailer.kit.signing import Keyring
 from mailer.rendering.edition import Edition, Slot
@@ -174,13 +176,28 @@ def dispatcher(
     *,
     worker: str = "one",
     journal: Journal | None = None,
+    pacer: Pacer | None = None,
+    guard: Callable[[datetime], str | None] | None = None,
+    directory: Path | None = None,
+    queues: tuple[str, ...] = (),
     terms: Terms | None = None,
 ) -> Dispatcher:
-    """A worker; without a journal unless it is given one."""
+    """A worker; without a journal, limits or a data directory unless it is given one."""
     composers = Composers(
         database, Letterhead(Keyring.of("only for tests"), "https://gazette.example")
     )
-    return Dispatcher(database, relay, journal, composers=composers, worker=worker, terms=terms)
+    return Dispatcher(
+        database,
+        relay,
+        journal,
+        composers=composers,
+        worker=worker,
+        pacer=pacer,
+        guard=guard,
+        directory=directory,
+        queues=queues,
+        terms=terms,
+    )
 
 
 def stored(session: Session, number: CampaignId) -> Campaign:

@@ -5,13 +5,15 @@ It runs in a thread of its own. The script is asked at each stage and may answer
 """
 
 import asyncio
+import socket
 import ssl
+import struct
 import threading
 from base64 import b64decode
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from enum import Enum, auto
-from typing import Self
+from typing import NoReturn, Self
 
 
 class Act(Enum):
@@ -20,9 +22,21 @@ class Act(Enum):
     DROP = auto()  # close without a word
     RECORD_AND_DROP = auto()  # after the dot: keep the message, then close without a word
     HANG = auto()  # never answer
+    RECORD_AND_HANG = auto()  # after the dot: keep the message, never answer
+    RESET = auto()  # RST instead of an answer
+    ANSWER_AND_RESET = auto()  # the ordinary answer, and an RST right behind it
+    HALF_ANSWER = auto()  # after the dot: keep the message, answer without the end of the line
+    HALF_CLOSE = auto()  # say nothing more, and go on reading
 
 
-Answer = str | Act | None
+@dataclass(frozen=True, slots=True)
+class Late:
+    """An ordinary answer that takes its time."""
+
+    seconds: float
+
+
+Answer = str | Act | Late | None
 Script = Callable[[str, str], Answer]
 
 
@@ -47,7 +61,8 @@ class ScriptedSink:
     """The server. Stages: greeting, ehlo, helo, starttls, auth, mail, rcpt, data, dot, rset, quit.
 
     The script hears of the stage and what it is about: the connection's number up to auth, the
-    return path at mail, the recipient from rcpt to dot.
+    return path at mail, the recipient from rcpt to dot. `BDAT … LAST` is a dot; the stage of any
+    other chunk is bdat.
     """
 
     script: Script = lambda _stage, _about: None
@@ -57,6 +72,8 @@ class ScriptedSink:
     immediate_tls: ssl.SSLContext | None = None
     injected: bytes = b""  # sent right behind the answer to STARTTLS, in plain text
     linger: float = 0.0  # seconds before the reply to a dot
+    keep: Callable[["Received", bool], None] = lambda _message, _taken: None
+    """Called with each message that came whole, and whether it is taken, before the answer."""
     received: list[Received] = field(default_factory=list)
     commands: list[str] = field(default_factory=list)
     connections: int = 0
@@ -115,8 +132,23 @@ class ScriptedSink:
             writer.transport.abort()
 
 
+def reset(writer: asyncio.StreamWriter) -> None:
+    """Let the close that follows be an RST."""
+    there = writer.get_extra_info("socket")
+    there.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+
+
 class _Over(Exception):
     """The connection is to be closed."""
+
+
+_TAKEN = {
+    None,
+    Act.RECORD_AND_DROP,
+    Act.RECORD_AND_HANG,
+    Act.ANSWER_AND_RESET,
+    Act.HALF_ANSWER,
+}
 
 
 class _Session:
@@ -130,6 +162,9 @@ class _Session:
         self.sink, self.number, self.reader, self.writer = sink, number, reader, writer
         self.return_path = self.recipient = ""
         self.secure = sink.immediate_tls is not None
+        self.chunking = "CHUNKING" in sink.offers
+        self.chunks = bytearray()  # BDAT so far
+        self.spoilt = False  # a chunk was refused: the transaction has to be cleared
 
     async def run(self) -> None:
         await self._answer("greeting", str(self.number), "220 sink.example ESMTP")
@@ -157,26 +192,35 @@ class _Session:
 
     async def _starttls(self, _: str) -> None:
         assert self.sink.tls is not None
-        await self._answer("starttls", str(self.number), "220 2.0.0 go", self.sink.injected)
-        await self.writer.start_tls(self.sink.tls)
-        self.secure = True
+        if await self._answer("starttls", str(self.number), "220 2.0.0 go", self.sink.injected):
+            await self.writer.start_tls(self.sink.tls)
+            self.secure = True
 
     async def _auth(self, line: str) -> None:
         _, way, *initial = line.split(" ")
+        right = ["ada", "s3cret word"]
         if way == "PLAIN":
             said = b64decode(initial[0]).decode().split("\0")[1:]
+        elif way == "XOAUTH2":
+            said = [b64decode(initial[0]).decode()]
+            right = ["user=ada\1auth=Bearer s3cret word\1\1"]
+            if said != right:
+                await self._say("334 eyJzdGF0dXMiOiI0MDEifQ==")
+                assert await self.reader.readuntil(b"\r\n") == b"\r\n"
         else:
             said = []
             for question in ("334 VXNlcm5hbWU6", "334 UGFzc3dvcmQ6"):
                 await self._say(question)
                 said.append(b64decode(await self.reader.readuntil(b"\r\n")).decode())
-        right = said == ["ada", "s3cret word"]
-        usual = "235 2.7.0 welcome" if right else "535 5.7.8 ada may not with s3cret word"
+        usual = "235 2.7.0 welcome" if said == right else "535 5.7.8 ada may not with s3cret word"
         await self._answer("auth", str(self.number), usual)
 
     async def _mail(self, line: str) -> None:
         if self.return_path:
             await self._say("503 5.5.1 nested MAIL")
+            return
+        if self.spoilt:
+            await self._say("503 5.5.1 RSET first")
             return
         path = line.partition("<")[2].partition(">")[0]
         if await self._answer("mail", path, "250 2.1.0 ok"):
@@ -200,18 +244,37 @@ class _Session:
         if not self.recipient:
             await self._say("554 5.5.1 no valid recipients")
             return
+        await self._end(data)
+
+    async def _bdat(self, line: str) -> None:
+        """RFC 3030: exact octets; after a chunk that was refused nothing but RSET will do."""
+        _, size, *last = line.split(" ")
+        self.chunks += await self.reader.readexactly(int(size))
+        if not self.recipient or self.spoilt:
+            await self._say("503 5.5.1 RCPT first" if not self.recipient else "503 5.5.1 RSET")
+        elif last:
+            data, self.chunks = bytes(self.chunks), bytearray()
+            await self._end(data)
+        elif not await self._answer("bdat", self.recipient, "250 2.0.0 go on"):
+            self.spoilt = True
+
+    async def _end(self, data: bytes) -> None:
         if self.sink.linger:
             await asyncio.sleep(self.sink.linger)
         there = bool(self.reader._buffer)  # type: ignore[attr-defined]  # noqa: SLF001
         message = Received(self.number, self.return_path, self.recipient, data, there)
         answer = self.sink.script("dot", self.recipient)
-        if answer is Act.RECORD_AND_DROP or answer is None or str(answer)[:1] == "2":
+        kept = answer in _TAKEN or isinstance(answer, Late) or str(answer)[:1] == "2"
+        if kept:
             self.sink.received.append(message)
+        self.sink.keep(message, kept)
         self.return_path = self.recipient = ""
-        await self._answer("dot", message.recipient, "250 2.0.0 Ok: queued as 4XYZ")
+        if not await self._give(answer, "250 2.0.0 Ok: queued as 4XYZ"):
+            self.spoilt = self.chunking
 
     async def _rset(self, _: str) -> None:
         self.return_path = self.recipient = ""
+        self.chunks, self.spoilt = bytearray(), False
         await self._answer("rset", str(self.number), "250 2.0.0 ok")
 
     async def _quit(self, _: str) -> None:
@@ -220,16 +283,36 @@ class _Session:
 
     async def _answer(self, stage: str, about: str, usual: str, behind: bytes = b"") -> bool:
         """Answer as the script says; whether that was a yes."""
-        answer = self.sink.script(stage, about)
-        if answer is Act.HANG:
-            await asyncio.sleep(3600)
+        return await self._give(self.sink.script(stage, about), usual, behind)
+
+    async def _give(self, answer: Answer, usual: str, behind: bytes = b"") -> bool:
+        if isinstance(answer, Late):
+            await asyncio.sleep(answer.seconds)
+            answer = None
         if isinstance(answer, Act):
-            raise _Over
-        said = answer or usual
+            await self._act(answer, usual)
+        said = answer if isinstance(answer, str) else usual
         await self._say(said, behind)
         if said.startswith("421"):
             raise _Over
         return said[0] in "23"
+
+    async def _act(self, act: Act, usual: str) -> NoReturn:
+        if act is Act.HALF_CLOSE:
+            self.writer.write_eof()
+        if act in {Act.HANG, Act.RECORD_AND_HANG, Act.HALF_CLOSE}:
+            await asyncio.sleep(3600)
+        if act is Act.HALF_ANSWER:
+            self.writer.write(usual[:5].encode())
+            await self.writer.drain()
+            self.writer.write_eof()
+            await asyncio.sleep(0.05)
+        if act is Act.ANSWER_AND_RESET:
+            await self._say(usual)
+            await asyncio.sleep(0.02)  # an RST at once would take the answer with it
+        if act in {Act.RESET, Act.ANSWER_AND_RESET}:
+            reset(self.writer)
+        raise _Over
 
     async def _say(self, text: str, behind: bytes = b"") -> None:
         for packet in self.sink.packets(text.encode() + b"\r\n" + behind):

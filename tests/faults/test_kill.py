@@ -12,7 +12,7 @@ from pathlib import Path
 
 from mailer.campaigns import queries as campaigns
 from mailer.campaigns.campaign import CampaignId, State
-from mailer.delivery import actions, queries
+from mailer.delivery import queries, settling, workers
 from mailer.kit.database import Database
 from tests.fakes import books
 from tests.fakes.smtp import ScriptedSink
@@ -85,7 +85,7 @@ def test_kills_in_a_row_leave_nobody_out(database: Database, tmp_path: Path) -> 
 
         check(database, campaign, sink, kills=4)
         with database.reading() as session:
-            assert sum(w.stopped_at is None for w in queries.workers(session)) == 4
+            assert sum(w.stopped_at is None for w in workers.workers(session, every=True)) == 4
 
 
 def test_two_workers_at_once_and_one_of_them_killed(database: Database, tmp_path: Path) -> None:
@@ -117,7 +117,7 @@ def test_a_worker_whose_journal_is_lost_is_judged_by_time(
         with database.reading() as session:
             assert queries.progress(session, campaign).open > 0
         with database.transaction() as session:
-            settled = actions.judge(session, after=-61, now=books.NOON)
+            settled = settling.judge(session, after=-61, now=books.NOON)
         while heir.work().more_due:
             pass
         heir.close()

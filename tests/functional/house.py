@@ -69,11 +69,16 @@ class House:
             web.send_signal(signal.SIGTERM)
             web.wait(30)
 
-    def worker(self, *, group: bool = False) -> "subprocess.Popen[bytes]":
-        """A Celery worker with one child; as a process group of its own where asked."""
-        celery = (sys.executable, "-m", "celery", "-A", "worker", "worker", "--concurrency=1")
-        quiet = ("--loglevel=WARNING", "--without-mingle", "--without-gossip")
-        return self.start(*celery, *quiet, group=group)
+    def worker(self, *, group: bool = False, children: int = 1) -> "subprocess.Popen[bytes]":
+        """A Celery worker; as a process group of its own where asked."""
+        celery = (sys.executable, "-m", "celery", "-q", "-A", "worker", "worker")
+        quiet = (
+            "--loglevel=WARNING",
+            "--without-mingle",
+            "--without-gossip",
+            "--without-heartbeat",
+        )
+        return self.start(*celery, f"--concurrency={children}", *quiet, group=group)
 
     def until(self, campaign: int, *states: str) -> Any:
         end = time.monotonic() + PATIENCE

@@ -76,9 +76,9 @@ class Surroundings:
 def surroundings(tmp_path: Path, postgres_url: str, redis_url: str) -> Surroundings:
     (tmp_path / "secret_key").write_text("a secret of this test\n")
     (tmp_path / "database_url").write_text(f"{postgres_url}\n")
+    (tmp_path / "broker_url").write_text(f"{redis_url}\n")
     web, inbox = free_port(), free_port()
     instead = {
-        "redis://redis:6379/0": redis_url,
         "smtp://web:2525": f"smtp://127.0.0.1:{inbox}",
         SECRETS: str(tmp_path),
         "8000": str(web),
@@ -153,15 +153,20 @@ def test_a_worker_has_time_to_finish_its_letters(services: Services) -> None:
     assert "data:/var/lib/dibao" in services["worker"]["volumes"], "the journal outlives it"
 
 
+@pytest.mark.parametrize("broker", ["redis", "rabbitmq"])
 def test_the_first_start_makes_secrets_and_the_second_keeps_them(
-    services: Services, tmp_path: Path
+    services: Services, tmp_path: Path, broker: str
 ) -> None:
+    environment = os.environ | {"BROKER": broker}
     *shell, script = services["secrets"]["command"]
     script = script.replace(SECRETS, str(tmp_path))
-    names = ("secret_key", "postgres_password", "database_url")
+    names = (
+        *("secret_key", "postgres_password", "database_url"),
+        *("rabbitmq_password", "broker_url"),
+    )
     made = []
     for _ in range(2):
-        subprocess.run([*shell, script], check=True)
+        subprocess.run([*shell, script], env=environment, check=True)
         made.append({name: (tmp_path / name).read_text().strip() for name in names})
 
     first, second = made
@@ -171,6 +176,10 @@ def test_the_first_start_makes_secrets_and_the_second_keeps_them(
     assert (
         first["database_url"] == f"postgresql://dibao:{first['postgres_password']}@postgres/dibao"
     )
+    assert first["broker_url"] == {
+        "redis": "redis://redis:6379/0",
+        "rabbitmq": f"amqp://dibao:{first['rabbitmq_password']}@rabbitmq//",
+    }[broker]
     assert all((tmp_path / name).stat().st_mode & 0o077 == 0 for name in names)
 
 

@@ -1,6 +1,8 @@
 """The flow between launch and send: prepared once, handed back with the reason, swept when due."""
 
-from collections.abc import Iterator
+import io
+from collections.abc import Callable, Iterator
+from dataclasses import replace
 from datetime import datetime, timedelta
 from pathlib import Path
 
@@ -15,6 +17,7 @@ from mailer.campaigns.campaign import Campaign, CampaignId, Mode, State
 from mailer.content import actions as content
 from mailer.content.issue import Issue, Item, Section
 from mailer.delivery import queries as delivery
+from mailer.delivery.plan import BrakePlan, Plan
 from mailer.kit import settings
 from mailer.kit.database import Database
 from mailer.kit.errors import Misconfigured
@@ -23,6 +26,11 @@ from subscribers import actions as subscribers
 from subscribers import bulk
 from subscribers import queries as people
 from subscribers.address import EmailAddress
+from subscribers.intake import runs, taking
+from subscribers.intake.plan import Plan as ImportPlan
+from subscribers.intake.run import Run
+from subscribers.intake.run import State as RunState
+from subscribers.intake.waiting import Waiting
 from subscribers.models import SentIssueRow
 from subscribers.rules import actions as rules
 from subscribers.rules import language
@@ -163,6 +171,99 @@ def test_the_sweep_starts_nothing_that_was_due_long_ago(app: App) -> None:
 
     assert stored(app, campaign).state is State.MISSED
     assert "schedule it anew" in stored(app, campaign).reason
+
+
+@pytest.mark.parametrize(("smallest", "canary"), [(2, 1), (3, 0)])
+def test_the_first_letters_of_a_large_enough_campaign_are_its_canary(
+    app: App, smallest: int, canary: int
+) -> None:
+    (campaign,) = drafted(app, story("carts", "e-commerce"), story("models", "ai"))
+    app.launch(campaign)
+    brakes = BrakePlan(canary=1, canary_from=smallest)
+    jobs.prepare(replace(app.tools, plan=Plan(brakes=brakes)), campaign)
+
+    found = stored(app, campaign)
+    assert (found.audience_count, found.canary_size) == (2, canary)
+
+
+def knocking(knocks: list[str], *, heard: bool) -> Callable[[str, int], bool]:
+    def knock(job: str, _: int) -> bool:
+        knocks.append(job)
+        return heard
+
+    return knock
+
+
+def waiting(app: App, tmp_path: Path, people: int) -> Waiting:
+    """A file that waits to be imported, as the command leaves it."""
+    plan = ImportPlan("A fair.", "new.csv", ("ai",))
+    rows = "".join(f"new{n}@example.net\n" for n in range(people))
+    kept = Waiting(tmp_path / jobs.WAITING)
+    with io.BytesIO(f"email\n{rows}".encode()) as file:
+        begun = next(taking.take(app.database, file, plan, key=app.address_key, now=app.now()))
+        assert begun.run is not None
+        kept.put(begun.run, file, plan)
+    return kept
+
+
+def imported(app: App) -> Run:
+    with app.database.reading() as session:
+        return runs.get(session, 1)
+
+
+def test_an_import_goes_on_where_a_worker_that_had_to_leave_left_it(
+    app: App, tmp_path: Path
+) -> None:
+    kept = waiting(app, tmp_path, 20_000)
+    leaving = iter([False, False, True])
+
+    jobs.bring_in(replace(app.tools, stopping=lambda: next(leaving, True)))
+    first = imported(app)
+    assert first.state is RunState.RUNNING
+    assert 0 < first.counts.added < 20_000
+    assert kept.idle(), "it waits for the next"
+
+    jobs.bring_in(app.tools)
+    last = imported(app)
+    assert (last.state, last.counts.added, last.counts.rows) == (RunState.FINISHED, 20_000, 20_000)
+    assert not kept.idle()
+    assert list((tmp_path / jobs.WAITING).iterdir()) == []
+
+
+def test_an_import_that_cannot_go_on_is_given_up(app: App, tmp_path: Path) -> None:
+    kept = waiting(app, tmp_path, 1)
+    with app.database.transaction() as session:
+        rules.archive(session, "ai", now=app.now())
+
+    jobs.bring_in(app.tools)
+    assert not kept.idle()
+    assert imported(app).counts.added == 0
+
+
+def test_the_sweep_asks_for_a_worker_for_what_waits_to_be_imported(
+    app: App, tmp_path: Path
+) -> None:
+    knocks: list[str] = []
+    tools = replace(app.tools, knock=knocking(knocks, heard=True))
+    jobs.sweep(tools)
+    assert "subscriber.import" not in knocks
+
+    kept = waiting(app, tmp_path, 1)
+    jobs.sweep(tools)
+    assert knocks.count("subscriber.import") == 1
+    with kept.next():
+        jobs.sweep(tools)
+    assert knocks.count("subscriber.import") == 1, "somebody is at it"
+
+
+def test_knocks_end_with_the_first_that_nobody_hears(app: App) -> None:
+    knocks: list[str] = []
+    (campaign,) = drafted(app, story("carts", "e-commerce"), story("models", "ai"))
+    app.launch(campaign)
+    jobs.prepare(replace(app.tools, knock=knocking(knocks, heard=False)), campaign)
+
+    assert stored(app, campaign).state is State.SENDING
+    assert knocks == ["campaign.send"], "two batches, and a broker that is away"
 
 
 def test_the_preview_says_who_would_get_which_edition_and_who_none(app: App) -> None:

@@ -115,6 +115,7 @@ def _tables() -> None:
         "campaign", sa.Column("canary_started", sa.Integer(), server_default="0", nullable=False)
     )
     op.add_column("campaign", sa.Column("canary_passed_at", Moment(), nullable=True))
+    op.add_column("notice", sa.Column("doubts", sa.Integer(), server_default="0", nullable=False))
     op.add_column("resolution", sa.Column("batch", sa.Integer(), nullable=True))
     op.add_column("resolution", sa.Column("position", sa.Integer(), nullable=True))
     op.create_index(

@@ -22,6 +22,7 @@ from mailer.delivery.queries import LedgerLine, Progress
 from mailer.delivery.trouble import Deferrals, LaneProgress
 from mailer.reports import queries as reports
 from mailer.reports.measures import Report
+from mailer.web.studio.held import Held, held
 from subscribers import queries as subscribers
 from subscribers.subscriber import SubscriberId, SubscriberNotFound
 
@@ -72,6 +73,7 @@ class Board:
     remaining: float | None  # seconds at this rate; None where nobody can say
     elapsed: float | None  # seconds since the audience was frozen, or until the end
     report: Report | None  # once there is an audience
+    held: Held
 
     @property
     def moves(self) -> frozenset[State]:
@@ -132,6 +134,7 @@ class Boards:
             deferrals = trouble.deferrals(session, campaign)
             uncertain = _uncertain(session, campaign) if progress.uncertain else ()
             report = self._report(session, found, watched, fresh=fresh)
+            waits = held(session, found, lanes, self._app.settings.data_dir)
         elapsed = _elapsed(found, self._app.now())
         rate = _rate(watched.samples, self._clock(), progress.settled, found, elapsed)
         moving = found.state is State.SENDING and rate > 0
@@ -147,6 +150,7 @@ class Boards:
             remaining=remaining,
             elapsed=elapsed,
             report=report,
+            held=waits,
         )
 
     def _report(

@@ -14,11 +14,12 @@ from mailer.web.access import private
 from mailer.web.pages import Pages
 from mailer.web.studio import live
 from mailer.web.studio.board import Board, Boards
+from mailer.web.studio.held import hold
 
 if TYPE_CHECKING:
     from mailer.app import App
 
-PARTS = ("state", "actions", "progress", "editions", "trouble", "report")
+PARTS = ("state", "actions", "held", "progress", "editions", "trouble", "report")
 """What of a campaign's page changes; each is a template of its own."""
 
 _LARGEST = 2**63 - 1  # of a database's integer
@@ -47,7 +48,8 @@ def _views(app: "App", pages: Pages, boards: Boards) -> APIRouter:
         """All campaigns, newest first."""
         with app.database.reading() as session:
             found = queries.campaigns(session)
-        return pages.page("studio/campaigns.html", campaigns=found)
+            stopped = hold(session, app.settings.data_dir)
+        return pages.page("studio/campaigns.html", campaigns=found, hold=stopped)
 
     @routes.get("/{number}")
     def one_campaign(number: int) -> HTMLResponse:

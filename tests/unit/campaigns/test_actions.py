@@ -182,3 +182,27 @@ def test_an_unknown_campaign_says_so(database: Database) -> None:
         database.transaction() as s,
     ):
         actions.pause(s, CampaignId(99))
+
+
+def test_a_campaign_remembers_the_hours_it_may_be_sent_in(database: Database) -> None:
+    number = issue(database)
+    hours = "08:00-20:00"
+    with database.transaction() as session:
+        given = actions.create(
+            session, number, segments=("ai",), sender=SENDER, now=NOON, send_window=hours
+        )
+        assert queries.campaign(session, given[0]).send_window == hours
+
+
+def test_the_uncertain_of_a_campaign_are_counted_anew_once_it_is_finished(
+    database: Database,
+) -> None:
+    (campaign,) = drafted(database)
+    with database.transaction() as session:
+        actions.launch(session, campaign, now=NOON)
+        actions.start(session, campaign, candidates=0, excluded=0, audience=0, now=NOON)
+        actions.recount(session, campaign, uncertain=3)
+        assert queries.campaign(session, campaign).uncertain_count == 0
+        actions.finish(session, campaign, uncertain=2, now=NOON)
+        actions.recount(session, campaign, uncertain=1)
+        assert queries.campaign(session, campaign).uncertain_count == 1

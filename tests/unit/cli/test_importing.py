@@ -9,15 +9,19 @@ from typing import Any
 import pytest
 from typer.testing import CliRunner, Result
 
+from mailer import jobs
 from mailer.cli import subscriber
-from mailer.cli.importing import INTERRUPTED, PARTLY
-from mailer.cli.terminal import application
+from mailer.cli.importing import INTERRUPTED
+from mailer.cli.terminal import PARTLY, application
+from mailer.jobs import WAITING
 from mailer.kit.errors import Unavailable
 from subscribers.actions import define_field
 from subscribers.fields import CustomField, Kind
 from subscribers.intake import batch, runs
+from subscribers.intake.merge import Policy
 from subscribers.intake.row import FileInvalid
 from subscribers.intake.run import RunNotFound
+from subscribers.intake.waiting import Waiting
 
 PEOPLE = """email,name,segments,phone
 ada@example.org,Ada,ai luxury,1
@@ -47,6 +51,47 @@ def file(tmp_path: Path) -> Path:
 
 def dibao(*words: str, stdin: str = "") -> Result:
     return CliRunner().invoke(subscriber.app, words, input=stdin)
+
+
+def left(*words: str) -> Result:
+    return dibao("import", *words, "--basis", "the fair", "--background", "--json")
+
+
+def test_a_file_left_to_a_worker_waits_beside_its_plan(file: Path, tmp_path: Path) -> None:
+    sums = json.loads(left(str(file), "--policy", "skip").stdout)
+    file.unlink()
+
+    assert (sums["import"], sums["rows"]) == (1, 0)
+    with Waiting(tmp_path / "var" / WAITING).next() as taken:
+        assert taken is not None
+        assert (taken.run, taken.file.read().decode()) == (1, PEOPLE)
+        assert (taken.plan.basis, taken.plan.policy) == ("the fair", Policy.SKIP)
+    assert names() == []
+    jobs.bring_in(application().tools)
+    assert names() == ["Ada", "Ben"]
+
+
+def test_what_is_wrong_with_a_file_is_said_before_it_is_left_to_a_worker(
+    file: Path, tmp_path: Path
+) -> None:
+    nobody = tmp_path / "nobody.csv"
+    nobody.write_text("name\nAda\n", encoding="utf-8")
+
+    assert isinstance(left(str(nobody)).exception, FileInvalid)
+    assert left("-").exit_code == 2
+    assert left(str(file), "--dry-run").exit_code == 2
+    assert not (tmp_path / "var" / WAITING).exists()
+
+
+def test_a_file_that_was_imported_before_is_not_left_again(file: Path, tmp_path: Path) -> None:
+    dibao("import", str(file), "--basis", "the fair")
+
+    assert json.loads(left(str(file)).stdout)["already"]
+    assert not (tmp_path / "var" / WAITING).exists()
+    assert not json.loads(left(str(file), "--again").stdout)["already"]
+    jobs.bring_in(application().tools)
+    with application().database.reading() as session:
+        assert [run.counts.unchanged for run in runs.every(session)] == [2, 0]
 
 
 def names() -> list[str]:

@@ -9,8 +9,7 @@ import pytest
 from typer.testing import CliRunner, Result
 
 from mailer.cli import suppression
-from mailer.cli.suppression import PARTLY
-from mailer.cli.terminal import application
+from mailer.cli.terminal import PARTLY, application
 from subscribers.suppression import LiftingReasonMissing, NotSuppressed
 from subscribers.suppression_list import ListInvalid
 

@@ -2,7 +2,7 @@
 
 from sqlalchemy.orm import Session
 
-from mailer.delivery import batch, ledger
+from mailer.delivery import batch, chunk, ledger
 from mailer.delivery.ledger import Result
 from tests.fakes.books import NOON
 
@@ -10,5 +10,5 @@ from tests.fakes.books import NOON
 def settled(session: Session, outcome: str, *people: int) -> None:
     held = batch.lease(session, "one", seconds=60)
     assert held is not None
-    batch.start_chunk(session, held, 1, held.size, flushed=0, seconds=60)
+    chunk.start(session, held, 1, held.size, flushed=0, seconds=60)
     ledger.store(session, held, [Result(n, outcome, NOON, chunk=1) for n in people])

@@ -3,7 +3,8 @@
 import threading
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager, suppress
-from datetime import timedelta
+from datetime import datetime, timedelta
+from pathlib import Path
 
 import pytest
 from sqlalchemy import select, update
@@ -12,13 +13,17 @@ from sqlalchemy.orm import Session
 from mailer.campaigns import actions as campaigns
 from mailer.campaigns import queries as campaign_queries
 from mailer.campaigns.campaign import CampaignId, State
-from mailer.campaigns.models import EditionRow
-from mailer.delivery import actions, queries
+from mailer.campaigns.models import CampaignRow, EditionRow
+from mailer.delivery import actions, batch, brakes, breakers, chunk, queries, resolving, workers
+from mailer.delivery.journal import Journal
 from mailer.delivery.models import AttemptRow, BatchRow, DeliveryRow
+from mailer.delivery.pacing import Pacer
+from mailer.delivery.plan import BrakePlan, Plan
 from mailer.delivery.queries import Progress
 from mailer.delivery.relay import Ending, Message, Reply, Silence
-from mailer.delivery.run import Terms
+from mailer.delivery.tools import Terms
 from mailer.delivery.verdict import Patience
+from mailer.kit import clock
 from mailer.kit.database import Database
 from mailer.kit.errors import Unavailable
 from subscribers import queries as subscribers
@@ -29,6 +34,10 @@ from tests.fakes.books import NOON
 from tests.fakes.relay import ScriptedRelay
 
 SMALL = Terms(chunk_size=5, batch_size=10)
+AT_ONCE = Plan.model_construct(  # a canary is judged as soon as it is through
+    relays=Plan.single("", 1).relays,
+    brakes=BrakePlan.model_construct(canary_wait=timedelta(0)),
+)
 
 
 def state(database: Database, campaign: CampaignId) -> tuple[State, Progress]:
@@ -287,6 +296,10 @@ class Interrupted(ScriptedRelay):
         super().stop()
         self.told.set()
 
+    def drop(self, unwanted: Callable[[Message], bool]) -> None:
+        super().drop(unwanted)
+        self.told.set()
+
 
 def test_a_pause_stops_within_seconds_and_a_resume_goes_on(database: Database) -> None:
     campaign = books.sending(database, 20)
@@ -335,11 +348,11 @@ def test_a_stopped_worker_gives_back_what_it_has(database: Database) -> None:
     assert one.work(campaign).settled == 0  # for good
     one.close()
 
-    (batch,) = open_batches(database)
-    assert batch.worker is None
+    (left,) = open_batches(database)
+    assert left.worker is None
     assert relay.closed == 1
     with database.reading() as session:
-        (worker,) = queries.workers(session)
+        (worker,) = workers.workers(session, every=True)
     assert worker.stopped_at is not None
 
 
@@ -419,7 +432,7 @@ class Away(Database):
 def test_a_database_that_was_away_costs_time_and_nothing_else(
     sqlite_database: Database, monkeypatch: pytest.MonkeyPatch, moment: str, number: int
 ) -> None:
-    monkeypatch.setattr("mailer.delivery.run._AGAIN", 0.01)
+    monkeypatch.setattr("mailer.delivery.rota._AGAIN", 0.01)
     campaign = books.sending(sqlite_database, 12, batch_size=6)
     flaky = Away(sqlite_database.url)
     getattr(flaky, moment).add(number)
@@ -438,14 +451,14 @@ def test_a_database_that_was_away_costs_time_and_nothing_else(
         assert (finished, progress.accepted, progress.refused) == (State.FINISHED, 11, 1)
     else:  # a lease nobody heard of: it runs out, with nothing on the wire
         assert len(set(recipients(relay))) == len(relay.sent) == progress.settled
-        (batch,) = open_batches(sqlite_database)
-        assert (batch.worker, batch.chunks_started) == ("one", 0)
+        (left,) = open_batches(sqlite_database)
+        assert (left.worker, left.chunks_started) == ("one", 0)
 
 
 def test_results_that_cannot_be_written_wait_until_they_can(
     sqlite_database: Database, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("mailer.delivery.run._AGAIN", 0.01)
+    monkeypatch.setattr("mailer.delivery.rota._AGAIN", 0.01)
     campaign = books.sending(sqlite_database, 4)
     flaky = Away(sqlite_database.url)
     flaky.before = set(range(4, 60))  # after registering, the lease and the first chunk
@@ -461,3 +474,163 @@ def test_results_that_cannot_be_written_wait_until_they_can(
     assert recipients(relay) == [1, 2, 3, 4]
     finished, progress = state(sqlite_database, campaign)
     assert (finished, progress.accepted) == (State.FINISHED, 4)
+
+
+def test_a_worker_that_the_guard_refuses_sends_nothing_and_still_settles(
+    database: Database, tmp_path: Path
+) -> None:
+    """S14: under a hold journals are adopted, results are judged, and nothing leaves."""
+    campaign = books.sending(database, 4)
+    refusal = ["the database was restored"]
+    relay = ScriptedRelay()
+    journal = Journal.open(tmp_path, "one")
+    one = books.dispatcher(database, relay, journal=journal, guard=lambda _: refusal[0])
+    dead = Journal.open(tmp_path, "dead")
+    with database.transaction() as session:
+        held = batch.lease(session, "dead", seconds=60)
+        assert held is not None
+        assert chunk.start(session, held, 1, 2, flushed=0, seconds=60)
+    letter = Message(campaign, 1, held.number, held.epoch, 1, "a@b.example", "", b"")
+    dead.append(dead.dot(letter, 1) + dead.reply(letter, 1, Reply(250)))
+    dead.close()
+
+    assert one.sweep() == ()
+    worked = one.work(campaign)
+
+    assert (worked.held, worked.settled, relay.sent) == ("the database was restored", 0, [])
+    assert state(database, campaign)[1].accepted == 1, "the dead worker's letter"
+    refusal[0] = ""
+    one.work(campaign)
+    one.close()
+    assert recipients(relay) == [2, 3, 4]
+    assert state(database, campaign)[0] is State.FINISHED
+
+
+def test_a_worker_whose_start_broke_off_half_way_starts_again(database: Database) -> None:
+    campaign = books.sending(database, 5)
+    away = iter((True, False))
+
+    def guard(_: datetime) -> None:
+        if next(away, False):
+            raise Unavailable("the database went away")
+
+    one = books.dispatcher(database, ScriptedRelay(), guard=guard)
+    with pytest.raises(Unavailable):
+        one.work(campaign)
+
+    assert one.work(campaign).settled == 5
+
+
+def test_a_worker_is_noted_with_the_queues_it_hears(database: Database) -> None:
+    one = books.dispatcher(database, ScriptedRelay(), queues=("bulk", "maintenance"))
+
+    one.sweep()
+
+    with database.reading() as session:
+        (worker,) = workers.workers(session)
+    assert worker.queues == ("bulk", "maintenance")
+
+
+def test_a_canary_is_judged_in_the_sweep_and_the_rest_follows(database: Database) -> None:
+    campaign = books.sending(database, 30, batch_size=10)
+    with database.transaction() as session:
+        session.execute(update(CampaignRow).values(canary_size=12))
+    relay = ScriptedRelay()
+    pacer = Pacer(AT_ONCE)
+    one = books.dispatcher(database, relay, pacer=pacer)
+    one.work(campaign)
+    assert len(relay.sent) == 12
+
+    assert one.sweep() == (campaign,)
+    one.work(campaign)
+
+    assert state(database, campaign)[0] is State.FINISHED
+
+
+def test_a_bad_canary_pauses_its_campaign(database: Database) -> None:
+    campaign = books.sending(database, 30)
+    with database.transaction() as session:
+        session.execute(update(CampaignRow).values(canary_size=10))
+    gone = Reply(550, "5.1.1", "no such user", "rcpt")
+    relay = ScriptedRelay({f"reader{n}@example.org": gone for n in range(1, 31)})
+    pacer = Pacer(AT_ONCE)
+    one = books.dispatcher(database, relay, pacer=pacer)
+    one.work(campaign)
+
+    one.sweep()
+
+    assert len(relay.sent) == 10
+    assert state(database, campaign)[0] is State.PAUSED
+
+
+def test_too_many_dead_addresses_pause_a_campaign_by_themselves(database: Database) -> None:
+    campaign = books.sending(database, 200)
+    gone = Reply(550, "5.1.1", "no such user", "rcpt")
+    relay = ScriptedRelay({f"reader{n}@example.org": gone for n in range(1, 201)}, at_once=5)
+
+    books.dispatcher(database, relay, terms=SMALL).work(campaign)
+
+    paused, progress = state(database, campaign)
+    assert paused is State.PAUSED
+    assert progress.open > 100
+    with database.reading() as session:
+        (on,) = brakes.seen(session).on
+    assert (on.scope, on.cause) == ("campaign", "bounces")
+
+
+def test_who_a_provider_refuses_for_our_sake_is_put_off_once_its_lane_is_shut(
+    database: Database,
+) -> None:
+    with database.transaction() as session:
+        books.people(session, 60, domain="gmail.com")
+        campaign = books.campaign(session)
+        books.launched(session, campaign)
+    blocked = Reply(550, "5.7.1", "blocked")
+    relay = ScriptedRelay({f"reader{n}@gmail.com": blocked for n in range(1, 61)}, at_once=30)
+
+    books.dispatcher(database, relay, terms=Terms(chunk_size=60)).work(campaign)
+
+    _, progress = state(database, campaign)
+    assert progress.refused == breakers.BLOCKS - 1
+    assert progress.open == 60 - progress.refused
+    assert relay.slow
+    with database.reading() as session:
+        (on,) = brakes.seen(session).on
+    assert (on.scope, on.name, on.cause) == ("lane", "gmail", "blocked")
+
+
+def test_an_uncertain_letter_is_sent_again_on_request_only(database: Database) -> None:
+    campaign = books.sending(database, 5)
+    relay = ScriptedRelay({"reader2@example.org": Silence(), "reader4@example.org": Silence()})
+    one = books.dispatcher(database, relay)
+    one.work(campaign)
+    assert state(database, campaign)[0] is State.FINISHED
+    assert one.work(campaign).settled == 0
+    with database.transaction() as session:
+        moment = clock.now()  # its patience is counted from here
+        resolving.resend(session, campaign, [2, 4], evidence="log", actor="ada", now=moment)
+    relay.endings = {"reader4@example.org": Reply(451, "4.3.2", "later")}
+
+    assert one.sweep() == (campaign,)
+    one.work(campaign)
+
+    finished, progress = state(database, campaign)
+    assert (finished, progress.accepted, progress.uncertain) == (State.FINISHED, 4, 1)
+    (later,) = open_batches(database)
+    assert (later.resend, later.size, later.attempt) == (True, 1, 3)
+
+
+def test_a_resend_of_a_finished_campaign_is_not_taken_for_a_stopped_one(
+    sqlite_database: Database,
+) -> None:
+    campaign = books.sending(sqlite_database, 3)
+    relay = ScriptedRelay({f"reader{n}@example.org": Silence() for n in (1, 2, 3)})
+    one = books.dispatcher(sqlite_database, relay)
+    one.work(campaign)
+    with sqlite_database.transaction() as session:
+        resolving.resend(session, campaign, [1, 2, 3], evidence="log", actor="ada", now=NOON)
+        held = batch.lease(session, "other", seconds=60)
+        assert held is not None
+        assert batch.withdrawn(session, [held]) == []
+        session.execute(update(CampaignRow).values(stop_epoch=9))
+        assert batch.withdrawn(session, [held]) == [held]

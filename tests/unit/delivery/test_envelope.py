@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from mailer.delivery.envelope import Outgoing, mail, rcpt, unfit, wire_path
+from mailer.delivery.envelope import Outgoing, original_recipient, wire_path
 from mailer.delivery.relay import Message
 
 
@@ -61,32 +61,30 @@ def test_no_text_can_break_out_of_the_command(text: str) -> None:
         assert not set(path) & set(b"\r\n\0<> ")
 
 
-def test_parameters_only_where_they_are_offered() -> None:
-    assert mail(outgoing(), {}) == b"MAIL FROM:<b+1@example.com>\r\n"
-    assert mail(outgoing(), {b"SIZE": b""}) == b"MAIL FROM:<b+1@example.com> SIZE=6\r\n"
-    assert mail(outgoing("ü@example.org"), {b"SMTPUTF8": b"", b"8BITMIME": b""}).endswith(
-        b"> BODY=8BITMIME SMTPUTF8\r\n"
-    )
-    assert rcpt(outgoing()) == b"RCPT TO:<ada@example.org>\r\n"
-
-
-def test_a_null_return_path_is_one() -> None:
-    assert mail(outgoing(back=""), {}) == b"MAIL FROM:<>\r\n"
-
-
 def test_a_bad_return_path_is_our_bug_not_the_recipients_fault() -> None:
     with pytest.raises(ValueError, match="return path"):
         outgoing(back="b+1@ex\r\nample.com")
 
 
-def test_what_this_relay_cannot_take_is_refused_here() -> None:
-    assert unfit(outgoing(), {}) is None
-    assert unfit(outgoing(), {b"SIZE": b"0"}) is None  # no fixed limit (RFC 1870)
-    for who, features, enhanced in (
-        (outgoing("a b@x.org"), {}, "5.1.3"),
-        (outgoing("ü@example.org"), {b"SMTPUTF8": b""}, "5.6.7"),
-        (outgoing(), {b"SIZE": b"5"}, "5.3.4"),
-    ):
-        refusal = unfit(who, features)
-        assert refusal is not None
-        assert (refusal.enhanced, refusal.text[:6]) == (enhanced, "local:")
+@pytest.mark.parametrize(
+    ("path", "value"),
+    [
+        ("ada@example.org", b"rfc822;ada@example.org"),
+        ("ada+news=x@example.org", b"rfc822;ada+2Bnews+3Dx@example.org"),
+        ('"a{b"@example.org', b'rfc822;"a{b"@example.org'),
+        ("jürgen@example.org", rb"utf-8;j\x{FC}rgen@example.org"),
+        ("邸+\\@example.org", rb"utf-8;\x{90B8}\x{2B}\x{5C}@example.org"),
+        ("a😀=@example.org", rb"utf-8;a\x{1F600}\x{3D}@example.org"),
+    ],
+)
+def test_an_original_recipient_is_xtext(path: str, value: bytes) -> None:
+    assert original_recipient(path.encode()) == value
+
+
+@given(st.text(min_size=1, max_size=60))
+def test_an_original_recipient_has_one_word_of_printable_ascii(local: str) -> None:
+    path = wire_path(f"{local}@example.org")
+    value = original_recipient(path or b"x@example.org")
+
+    assert all(33 <= byte <= 126 for byte in value)
+    assert b"=" not in value

@@ -216,7 +216,7 @@ def test_message_ids_are_stable_and_each_recipients_own() -> None:
     assert made.message_id(42) != template(campaign=8).message_id(42)
     assert made.message_id(42) != template(key=b"x").message_id(42)
     assert made.message_id(42) != made.message_id(42, generation=1)
-    assert re.fullmatch(rb"<[a-z2-7]{32}@dibao\.example>", made.message_id(42))
+    assert re.fullmatch(rb"<[0-9a-f]{32}@dibao\.example>", made.message_id(42))
 
 
 def test_a_date_of_any_zone_is_told_in_utc() -> None:

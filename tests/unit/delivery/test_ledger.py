@@ -7,9 +7,9 @@ from sqlalchemy import insert, select, update
 from sqlalchemy.orm import Session
 
 from mailer.campaigns.campaign import State
-from mailer.delivery import batch, ledger, queries
+from mailer.delivery import batch, chunk, ledger, queries
 from mailer.delivery.batch import Lease
-from mailer.delivery.ledger import Deferral, Entry, Later, Result
+from mailer.delivery.ledger import Deferral, Entry, Result
 from mailer.delivery.models import AttemptRow, BatchRow, DeliveryRow, ResolutionRow
 from mailer.delivery.relay import Ending, Reply, Silence
 from mailer.delivery.verdict import Patience
@@ -23,7 +23,7 @@ LATER = NOON + timedelta(days=9999)
 def leased(session: Session) -> Lease:
     held = batch.lease(session, "one", seconds=60)
     assert held is not None
-    batch.start_chunk(session, held, 1, held.size, flushed=0, seconds=60)
+    chunk.start(session, held, 1, held.size, flushed=0, seconds=60)
     return held
 
 
@@ -131,10 +131,11 @@ def test_a_later_batch_takes_nobody_in_once(
         later = ledger.record(session, held, [deferral(1)])
         session.execute(update(BatchRow).where(BatchRow.number == 2).values(**change))
 
-        other = ledger.record(session, held, [deferral(2)], later=later)
+        found = ledger.record(session, held, [deferral(2)], later=later)
 
-        assert isinstance(other, Later)
-        assert other.number == 3, why
+        assert [one.number for one in found] == [2, 3], why
+        (placed,) = session.scalars(select(AttemptRow.batch).where(AttemptRow.subscriber_id == 2))
+        assert placed == 3
 
 
 def test_a_later_batch_is_neither_overfull_nor_too_early(database: Database) -> None:
@@ -147,10 +148,31 @@ def test_a_later_batch_is_neither_overfull_nor_too_early(database: Database) -> 
         slow = deferral(4, not_before=timedelta(days=1))
         patient = ledger.record(session, held, [slow], later=later)
 
-        assert full is not None
-        assert patient is not None
-        assert (full.number, patient.number) == (3, 4)
-        assert patient.not_before >= slow.not_before
+        assert [one.number for one in full] == [2, 3]
+        assert [one.number for one in patient] == [2, 4]
+        assert patient[-1].not_before >= slow.not_before
+
+
+def test_nobody_waits_long_for_anothers_sake(database: Database) -> None:
+    books.sending(database, 4)
+    with database.transaction() as session:
+        held = leased(session)
+        greylisted = [deferral(n, not_before=timedelta(minutes=6)) for n in (1, 3)]
+        patient = deferral(2, not_before=timedelta(hours=4))
+
+        first = ledger.record(session, held, [greylisted[0], patient])
+        again = ledger.record(session, held, [greylisted[1]], later=first)
+
+        assert again == first
+        soon, late = first
+        assert soon.not_before < greylisted[0].not_before + timedelta(minutes=3)
+        assert late.not_before >= patient.not_before
+        places = select(AttemptRow.subscriber_id, AttemptRow.batch).order_by(AttemptRow.batch)
+        assert {tuple(row) for row in session.execute(places)} == {
+            (1, soon.number),
+            (3, soon.number),
+            (2, late.number),
+        }
 
 
 def test_a_campaign_closes_by_its_sum(database: Database) -> None:
@@ -189,4 +211,4 @@ def test_what_was_learnt_of_uncertain_letters_is_counted(database: Database) -> 
         lines = {n.subscriber: n.resolution for n in queries.uncertain(session, campaign)}
 
     assert (found["accepted"], found["uncertain"], found["refused"]) == (1, 2, 0)
-    assert lines == {1: "abandoned", 2: "accepted", 3: ""}
+    assert lines == {1: "abandoned", 3: ""}

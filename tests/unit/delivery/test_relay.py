@@ -1,15 +1,14 @@
 """The scripted relay keeps the promises of the port that the books are tested against."""
 
-import pytest
+from mailer.delivery.relay import Message, Relay, Reply, Silence, Trouble, Unsent
+from tests.fakes.relay import DOWN, STOPPED, ScriptedRelay
 
-from mailer.delivery.relay import Message, Relay, RelayDown, Reply, Silence
-from mailer.kit.errors import Unavailable
-from tests.fakes.relay import ScriptedRelay
+TAKEN = Reply(250, "2.0.0", "ok")
 
 
-def letters(*who: str) -> list[Message]:
+def letters(*who: str, way: str = "") -> list[Message]:
     return [
-        Message(7, number, 1, 1, 1, f"{name}@example.org", "b@example.com", b"x\r\n")
+        Message(7, number, 1, 1, 1, f"{name}@example.org", "b@example.com", b"x\r\n", way)
         for number, name in enumerate(who, 1)
     ]
 
@@ -20,19 +19,37 @@ def test_a_script_decides_who_ends_how() -> None:
 
     ended = dict(relay.send([ada, ben, cleo, dan]))
 
-    assert ended == {ada: Reply(250, "2.0.0", "ok"), ben: Silence(), dan: Reply(250, "2.0.0", "ok")}
+    assert ended == {ada: TAKEN, ben: Silence(), dan: TAKEN}
     assert cleo not in ended
 
 
 def test_a_script_may_go_down_or_be_stopped_or_run_late() -> None:
     relay = ScriptedRelay(down_after=1)
-    with pytest.raises(RelayDown):
-        list(relay.send(letters("ada", "ben")))
+    assert [ending for _, ending in relay.send(letters("ada", "ben"))] == [TAKEN, DOWN]
     relay = ScriptedRelay()
     for _ in relay.send(letters("ada", "ben")):
         relay.stop()
     assert len(relay.sent) == 1
     assert not list(ScriptedRelay().send(letters("ada"), in_time=lambda: False))
+
+
+def test_one_way_may_be_down_and_another_not() -> None:
+    trouble = Trouble("auth", "535 5.7.8", everyone=True)
+    relay = ScriptedRelay(down={"second": trouble})
+    feed = [*letters("ada", way="first"), *letters("ben", way="second")]
+
+    assert [ending for _, ending in relay.send(feed)] == [TAKEN, Unsent(trouble)]
+    assert relay.room("second") > relay.room("first") > 0
+
+
+def test_who_is_dropped_is_not_sent_to() -> None:
+    relay = ScriptedRelay()
+    ended = []
+    for pair in relay.send(letters("ada", "ben", "cleo")):
+        ended.append(pair[1])
+        relay.drop(lambda message: message.recipient.startswith("ben"))
+
+    assert ended == [TAKEN, STOPPED, TAKEN]
 
 
 def test_messages_may_be_pulled_ahead() -> None:
@@ -44,6 +61,9 @@ def test_messages_may_be_pulled_ahead() -> None:
     assert [message.subscriber for message in feed] == [4]
 
 
-def test_a_relay_that_is_down_may_come_back() -> None:
-    assert issubclass(RelayDown, Unavailable)
-    assert str(RelayDown()).startswith("The relay takes no mail at the moment")
+def test_a_way_may_be_told_to_start_slowly() -> None:
+    relay = ScriptedRelay()
+    relay.slow_start("gmail")
+    relay.wait(1)
+
+    assert relay.slow == ["gmail"]

@@ -1,43 +1,24 @@
 """One connection: what goes over the wire, in which order, and what the answers lead to."""
 
+import socket
+import threading
+import time
 from collections.abc import Iterator
 from typing import Any
 
 import pytest
 
-from mailer.delivery.engine import SmtpRelay, relay_from_url
-from mailer.delivery.relay import Ending, Message, RelayDown, Reply, Silence
-from mailer.delivery.smtp import Timeouts
-from tests.fakes.smtp import Act, ScriptedSink, by_recipient
+from mailer.delivery.exchange import Timeouts
+from mailer.delivery.relay import Ending, Message, Reply, Silence, Stage
+from tests.fakes.smtp import Act, Answer, ScriptedSink, by_recipient
+from tests.unit.delivery.wire import Wire, letter, letters
 
-QUICK = Timeouts(connect=5, reply=0.4, dot=0.4, block=5, quit=1)
-
-
-def letter(
-    who: str, *, text: str = "Hello.\r\n", number: int = 1, return_path: str = ""
-) -> Message:
-    recipient = who if "@" in who else f"{who}@example.org"
-    data = f"Subject: news for {who}\r\n\r\n{text}".encode()
-    path = return_path or f"b+{number}@example.com"
-    return Message(7, number, 1, 1, 1, recipient, path, data)
-
-
-def letters(*who: str) -> list[Message]:
-    return [letter(name, number=number) for number, name in enumerate(who, 1)]
-
-
-def relay(sink: ScriptedSink, **options: Any) -> SmtpRelay:
-    given: dict[str, Any] = {"connections": 1, "timeouts": QUICK, **options}
-    return relay_from_url(f"smtp://127.0.0.1:{sink.port}", **given)
+TAKEN = Reply(250, "2.0.0", "Ok: queued as 4XYZ")
 
 
 def endings(sink: ScriptedSink, messages: list[Message], **options: Any) -> dict[str, Ending]:
     """What became of each, by the recipient's local part."""
-    way = relay(sink, **options)
-    try:
-        return {m.recipient.partition("@")[0]: ending for m, ending in way.send(messages)}
-    finally:
-        way.close()
+    return Wire(sink, **options).send(messages).outcome()
 
 
 @pytest.fixture
@@ -56,7 +37,7 @@ def test_every_message_arrives_as_it_was_handed_over(offers: tuple[str, ...]) ->
     with ScriptedSink(offers=offers) as sink:
         ended = endings(sink, messages)
 
-    assert ended == dict.fromkeys(("ada", "ben", "cleo"), Reply(250, "2.0.0", "Ok: queued as 4XYZ"))
+    assert ended == dict.fromkeys(("ada", "ben", "cleo"), TAKEN)
     assert [received.data for received in sink.received] == [m.data for m in messages]
     assert [r.return_path for r in sink.received] == [f"b+{n}@example.com" for n in (1, 2, 3)]
     assert sink.commands[-1] == "QUIT"
@@ -81,7 +62,7 @@ def test_a_server_without_ehlo_is_greeted_with_helo() -> None:
     with ScriptedSink(script=lambda stage, _: "502 5.5.1 no" if stage == "ehlo" else None) as sink:
         ended = endings(sink, letters("ada"))
 
-    assert ended["ada"] == Reply(250, "2.0.0", "Ok: queued as 4XYZ")
+    assert ended["ada"] == TAKEN
     assert [command.split()[0] for command in sink.commands[:2]] == ["EHLO", "HELO"]
     assert "SIZE=" not in "".join(sink.commands)
 
@@ -181,7 +162,7 @@ def test_an_answer_to_the_dot_is_the_ending(said: str, offers: tuple[str, ...]) 
     code, _, text = said.partition(" ")
     enhanced = text.partition(" ")[0] if "." in text else ""
     assert ended["ben"] == Reply(int(code), enhanced, text.removeprefix(enhanced).strip())
-    assert ended["cleo"] == ended["ada"] == Reply(250, "2.0.0", "Ok: queued as 4XYZ")
+    assert ended["cleo"] == ended["ada"] == TAKEN
 
 
 @OFFERS
@@ -284,7 +265,7 @@ def test_no_address_can_start_a_command(sink: ScriptedSink, recipient: str) -> N
     messages = [letter("ben", number=2)]
     messages.insert(0, Message(7, 1, 1, 1, 1, recipient, "b@example.com", b"A: b\r\n\r\nc\r\n"))
 
-    ended = dict(relay(sink).send(messages))
+    ended = dict(Wire(sink).send(messages).endings)
 
     refusal = ended[messages[0]]
     assert isinstance(refusal, Reply)
@@ -293,16 +274,269 @@ def test_no_address_can_start_a_command(sink: ScriptedSink, recipient: str) -> N
 
 
 @pytest.mark.parametrize("code", [530, 535])
-def test_a_relay_that_wants_to_know_us_first_is_down(code: int) -> None:
+def test_a_relay_that_wants_to_know_us_first_is_no_recipients_fault(code: int) -> None:
     script = by_recipient(mail={"b+1@example.com": f"{code} 5.7.0 authenticate first"})
-    with ScriptedSink(script=script) as sink, pytest.raises(RelayDown, match=f"{code} 5.7.0"):
-        endings(sink, letters("ada"))
+    with ScriptedSink(script=script) as sink:
+        wire = Wire(sink).send(letters("ada"))
 
-    assert not sink.received
+    assert wire.endings == []
+    assert (wire.setback().cause, wire.setback().everyone) == ("auth", True)
+    assert f"{code} 5.7.0" in str(wire.setback())
 
 
 @pytest.mark.parametrize("greeting", ["220-" + "x" * 10_000, "220-x\r\n" * 300 + "220 x"])
 def test_a_reply_without_end_is_cut_off(greeting: str) -> None:
     script = by_recipient(greeting={"1": greeting})
-    with ScriptedSink(script=script) as sink, pytest.raises(RelayDown, match="SMTP"):
-        endings(sink, letters("ada"))
+    with ScriptedSink(script=script) as sink:
+        wire = Wire(sink, patience=1).send(letters("ada"))
+
+    assert wire.setback().cause == "spoke"
+    assert "SMTP" in str(wire.setback())
+
+
+PHASES = {  # stage: what the RFC gives it, in minutes
+    "greeting": 5,
+    "ehlo": 5,
+    "mail": 5,
+    "rcpt": 5,
+    "rset": 5,
+    "data": 2,
+    "dot": 10,
+}
+
+
+@pytest.mark.parametrize("stage", PHASES)
+def test_each_phase_has_the_patience_that_rfc_5321_gives_it(stage: str) -> None:
+    """A minute is 0.1 s here; without PIPELINING each answer is waited for by itself."""
+    rfc = Timeouts()
+    scaled = Timeouts(reply=rfc.reply / 600, data=rfc.data / 600, dot=rfc.dot / 600)
+
+    def script(asked: str, _: str) -> str | Act | None:
+        refusing = stage == "rset" and asked == "rcpt"
+        return Act.HANG if asked == stage else "550 5.1.1 no" if refusing else None
+
+    with ScriptedSink(script=script, offers=()) as sink:
+        wire = Wire(sink, timeouts=scaled, patience=1).send(letters("ada", "ben"))
+
+    assert f"waited {PHASES[stage] / 10:g} s in vain" in str(wire.setback())
+    assert wire.setback().cause == "closed"
+    assert [ending for _, ending in wire.endings if isinstance(ending, Silence)] == (
+        [Silence()] if stage == "dot" else []
+    )
+
+
+@pytest.mark.parametrize(("reads", "arrives"), [(0, False), (20_000, True)])
+def test_a_long_body_needs_headway_not_haste(reads: int, *, arrives: bool) -> None:
+    """What shrinks in our buffer is headway; a relay that reads nothing is left."""
+    long = letter("ada", text=("y" * 70 + "\r\n") * 130_000)
+
+    def slow_reader(server: socket.socket) -> None:
+        end, _ = server.accept()
+        for answer in (b"220 hi", b"250 hi", b"250 ok", b"250 ok", b"354 go"):
+            end.sendall(answer + b"\r\n")
+            end.recv(1000)
+        taken = b""
+        while reads and not taken.endswith(b"\r\n.\r\n"):
+            taken = taken[-5:] + end.recv(reads)
+            time.sleep(0.001)
+        end.sendall(b"250 2.0.0 Ok: queued as 4XYZ\r\n" if reads else b"")
+        over.wait(10)
+        end.close()
+
+    over = threading.Event()
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        thread = threading.Thread(target=slow_reader, args=(server,), daemon=True)
+        thread.start()
+        sink = ScriptedSink(port=server.getsockname()[1])
+        patience = Timeouts(reply=5, dot=5, block=0.15, quit=0.3)
+        wire = Wire(sink, patience=1, timeouts=patience).send([long])
+        over.set()
+
+    assert [ending for _, ending in wire.endings] == ([TAKEN] if arrives else [])
+    if not arrives:
+        assert "room for a block" in str(wire.setback())
+        assert wire.given_back == [("ada", True)]
+        assert not any(line.startswith("dot") for line in wire.log)
+
+
+def test_half_an_answer_is_no_headway() -> None:
+    def drop_by_drop(data: bytes) -> Iterator[bytes]:
+        if b"2.1.0" not in data:
+            yield data
+            return
+        for place in range(len(data)):
+            time.sleep(0.08)  # the sink's own thread
+            yield data[place : place + 1]
+
+    with ScriptedSink(packets=drop_by_drop) as sink:
+        wire = Wire(sink, patience=1).send(letters("ada"))
+
+    assert "in vain for a reply" in str(wire.setback())
+
+
+@OFFERS
+@pytest.mark.parametrize("most", [1, 2, 5])
+def test_after_its_last_message_a_connection_says_goodbye(
+    most: int, offers: tuple[str, ...]
+) -> None:
+    with ScriptedSink(offers=offers) as sink:
+        wire = Wire(sink, most=most).send(letters(*(f"reader{n}" for n in range(10))))
+
+    assert len(wire.endings) == 10
+    assert not wire.setbacks
+    assert not wire.given_back
+    counted = [sum(r.connection == n for r in sink.received) for n in range(1, 10 // most + 1)]
+    assert counted == [most] * (10 // most)
+    assert sink.commands.count("QUIT") == sink.connections == 10 // most
+
+
+def test_refused_messages_count_towards_the_limit_too() -> None:
+    script = by_recipient(rcpt={"ben@example.org": "550 5.1.1 no"})
+    with ScriptedSink(script=script) as sink:
+        Wire(sink, most=2).send(letters("ada", "ben", "cleo", "dan"))
+
+    assert [received.connection for received in sink.received] == [1, 2, 2]
+
+
+def test_a_relay_that_does_not_answer_quit_holds_nobody_up() -> None:
+    with ScriptedSink(script=lambda stage, _: Act.HANG if stage == "quit" else None) as sink:
+        wire = Wire(sink, most=1).send(letters("ada", "ben"))
+
+    assert len(wire.endings) == 2
+    assert not wire.setbacks
+
+
+@OFFERS
+def test_a_relay_that_closes_without_a_word_between_messages_costs_nothing(
+    offers: tuple[str, ...],
+) -> None:
+    """Yahoo's way to end a connection after a few messages."""
+
+    class Yahoo:
+        mails = 0
+
+        def __call__(self, stage: str, _: str) -> str | Act | None:
+            self.mails += stage == "mail"
+            return Act.DROP if stage == "mail" and self.mails % 4 == 0 else None
+
+    with ScriptedSink(script=Yahoo(), offers=offers) as sink:
+        wire = Wire(sink).send(letters(*(f"reader{n}" for n in range(10))))
+
+    assert [ending for _, ending in wire.endings] == [TAKEN] * 10
+    assert not wire.setbacks
+    assert [tried for _, tried in wire.given_back] == [False] * 3
+    assert len(sink.received) == 10
+
+
+@OFFERS
+@pytest.mark.parametrize("stage", ["greeting", "ehlo", "mail", "rcpt", "data", "rset"])
+def test_421_anywhere_loses_nothing(stage: str, offers: tuple[str, ...]) -> None:
+    class Closing:
+        asked = 0
+
+        def __call__(self, asked: str, about: str) -> str | None:
+            if asked == "rcpt" and stage == "rset" and about.startswith("ben"):
+                return "550 5.1.1 no"
+            self.asked += asked == stage
+            return "421 4.3.2 closing" if asked == stage and self.asked == 1 else None
+
+    with ScriptedSink(script=Closing(), offers=offers) as sink:
+        wire = Wire(sink).send(letters("ada", "ben", "cleo"))
+
+    ended = wire.outcome()
+    assert ended.pop("ben") == (Reply(550, "5.1.1", "no", "rcpt") if stage == "rset" else TAKEN)
+    assert ended == dict.fromkeys(("ada", "cleo"), TAKEN)
+    assert [(s.cause, s.everyone) for s in wire.setbacks] == [("spoke", False)]
+    assert sink.connections == 2
+
+
+UNKNOWN: dict[int, tuple[Stage, ...]] = {
+    2: ("mail", "rcpt", "dot"),
+    3: ("data",),
+    4: ("mail", "rcpt", "data", "dot"),
+    5: ("mail", "rcpt", "data", "dot"),
+}
+
+
+@OFFERS
+@pytest.mark.parametrize("code", [299, 399, 499, 599])
+def test_unknown_codes_count_by_their_first_digit(code: int, offers: tuple[str, ...]) -> None:
+    """At every stage, the final dot included; 3xx is an answer to DATA only."""
+    stages = UNKNOWN[code // 100]
+    for stage in stages:
+        about = "b+2@example.com" if stage == "mail" else "ben@example.org"
+        answers: dict[str, Answer] = {about: f"{code} odd"}
+        script = by_recipient(**{stage: answers})
+        with ScriptedSink(script=script, offers=offers) as sink:
+            ended = Wire(sink).send(letters("ada", "ben", "cleo")).outcome()
+        assert ended["ada"] == ended["cleo"] == TAKEN
+        usual = TAKEN if stage != "dot" else Reply(code, "", "odd")
+        assert ended["ben"] == (usual if code < 400 else Reply(code, "", "odd", stage))
+
+
+@OFFERS
+@pytest.mark.parametrize("stage", ["mail", "rcpt"])
+def test_a_relay_out_of_step_is_left(stage: str, offers: tuple[str, ...]) -> None:
+    """A 3xx belongs to DATA: whoever says it elsewhere counts its answers otherwise than we do."""
+    with ScriptedSink(script=Once(stage, "354 go on"), offers=offers) as sink:
+        wire = Wire(sink).send(letters("ada", "ben", "cleo"))
+
+    assert [ending for _, ending in wire.endings] == [TAKEN] * 3
+    assert [setback.cause for setback in wire.setbacks] == ["spoke"]
+    assert sink.connections == 2
+
+
+@OFFERS
+def test_a_second_354_hands_nothing_over_twice(offers: tuple[str, ...]) -> None:
+    with ScriptedSink(script=Once("data", "354 go on\r\n354 go on"), offers=offers) as sink:
+        wire = Wire(sink).send(letters("ada", "ben", "cleo"))
+
+    assert [ending for _, ending in wire.endings] == [TAKEN] * 3
+    assert sorted(sink.recipients) == [f"{who}@example.org" for who in ("ada", "ben", "cleo")]
+    assert "too early" in str(wire.setback())
+
+
+@OFFERS
+def test_a_no_before_the_end_of_a_body_is_an_ending(offers: tuple[str, ...]) -> None:
+    script = by_recipient(data={"ben@example.org": "354 go on\r\n552 5.3.4 too long"})
+    with ScriptedSink(script=script, offers=offers) as sink:
+        wire = Wire(sink).send(letters("ada", "ben", "cleo"))
+
+    ended = wire.outcome()
+    assert ended.pop("ben") == Reply(552, "5.3.4", "too long", "data")
+    assert ended == {"ada": TAKEN, "cleo": TAKEN}
+    assert "ben@example.org" not in sink.recipients
+    assert sink.connections == 2
+
+
+def test_never_a_second_dot_before_the_first_ones_reply(sink: ScriptedSink) -> None:
+    sink.linger = 0.02
+    wire = Wire(sink).send(letters(*(f"reader{n}" for n in range(8))))
+
+    dots = [line for line in wire.log if line.startswith("dot")]
+    assert len(dots) == len(set(dots)) == 8
+    for number, line in enumerate(wire.log):  # each intent before its dot, one dot at a time
+        if line.startswith("dot"):
+            assert line.replace("dot", "intent") in wire.log[:number]
+
+
+def test_dsn_is_asked_for_where_it_is_offered() -> None:
+    message = letter("ada+news=x", return_path="b+cewcaaaabyaaaaaavabcdefg@example.com")
+    with ScriptedSink(offers=("PIPELINING", "DSN")) as sink:
+        Wire(sink, notify="failure").send([message])
+        Wire(sink, notify="never").send([message])
+        Wire(sink).send([message])
+    with ScriptedSink() as plain:
+        Wire(plain, notify="failure").send([message])
+
+    envelopes = [c for c in sink.commands if c.startswith(("MAIL", "RCPT"))]
+    back, to = f"<{message.return_path}>", f"<{message.recipient}>"
+    assert envelopes == [
+        f"MAIL FROM:{back} RET=HDRS ENVID=cewcaaaabyaaaaaavabcdefg",
+        f"RCPT TO:{to} NOTIFY=FAILURE ORCPT=rfc822;ada+2Bnews+3Dx@example.org",
+        f"MAIL FROM:{back}",
+        f"RCPT TO:{to} NOTIFY=NEVER",
+        f"MAIL FROM:{back}",
+        f"RCPT TO:{to}",
+    ]
+    assert f"RCPT TO:{to}" in plain.commands

@@ -6,9 +6,15 @@ from collections import Counter
 import pytest
 from sqlalchemy import insert, select
 
-from mailer.delivery import sums
+from mailer.delivery import resolutions, sums
 from mailer.delivery.ledger import OUTCOMES
-from mailer.delivery.models import AttemptRow, AudienceRow, BatchRow, DeliveryRow
+from mailer.delivery.models import (
+    AttemptRow,
+    AudienceRow,
+    BatchRow,
+    DeliveryRow,
+    ResolutionRow,
+)
 from mailer.kit.database import Database
 from tests.fakes import books
 from tests.fakes.books import NOON
@@ -39,7 +45,9 @@ def test_parts_are_what_each_person_says(database: Database, seed: int) -> None:
             assert row.lane is not None
             assert row.batch is not None
             outcome = dice.choice(("", *OUTCOMES))
-            place = (row.edition_id, row.lane, outcome)
+            learnt = dice.choice(("", *resolutions.OUTCOMES)) if outcome == "uncertain" else ""
+            counts_as = learnt if learnt in resolutions.FACTS else outcome
+            place = (row.edition_id, row.lane, counts_as)
             people[place] += 1
             number: int | None = row.batch
             if tries := dice.choice((0, 0, 1, 2)):
@@ -78,6 +86,17 @@ def test_parts_are_what_each_person_says(database: Database, seed: int) -> None:
                         outcome=outcome,
                         batch=None if outcome == "skipped" else number,
                         at=NOON,
+                    )
+                )
+            if learnt:
+                told = {"evidence": "seen", "actor": "ada", "at": NOON}
+                session.execute(
+                    insert(ResolutionRow).values(
+                        campaign_id=campaign,
+                        subscriber_id=row.subscriber_id,
+                        number=1,
+                        outcome=learnt,
+                        **told,
                     )
                 )
         found = sums.parts(session, campaign)

@@ -104,6 +104,48 @@ def test_a_redis_that_is_there_and_says_nothing_costs_little_time(heard: Heard) 
         assert broker.knock(app, "campaign.send", campaign=9)
 
 
+def test_a_rabbitmq_that_is_there_and_says_nothing_costs_little_time(
+    rabbitmq_node: servers.Rabbit, rabbitmq_url: str, heard: Heard
+) -> None:
+    app = built(rabbitmq_url, heard)
+    assert broker.knock(app, "campaign.send", campaign=7)
+    with rabbitmq_node.silent():
+        for _ in range(2):  # on a connection that is open, and on a new one
+            begun = time.monotonic()
+            assert not broker.knock(app, "campaign.send", campaign=8)
+            assert time.monotonic() - begun < 6
+
+    assert broker.knock(app, "campaign.send", campaign=9)
+    broker.close(app)
+
+
+def test_rabbitmq_takes_a_knock_for_the_queue_of_its_job(rabbitmq_url: str, heard: Heard) -> None:
+    app = built(rabbitmq_url, heard)
+
+    broker.check(app)
+    assert broker.knock(app, "campaign.send", campaign=7)
+    with app.connection_for_read() as connection:
+        queues = {queue.name: queue for queue in app.conf.task_queues}
+        waiting = {
+            name: queue(connection.default_channel).queue_declare()[1]  # name, knocks, listeners
+            for name, queue in queues.items()
+        }
+        message = queues["bulk"](connection.default_channel).get()
+        message.ack()
+    assert waiting == dict.fromkeys(broker.QUEUES, 0) | {"bulk": 1}, "in one queue only"
+    assert message.headers["task"] == "campaign.send"
+    assert message.payload[1] == {"campaign": 7}, "ids, nothing else"
+    broker.close(app)
+
+
+def test_a_worker_hears_the_queues_it_was_told_to(heard: Heard) -> None:
+    app = built("memory://", heard)
+    assert broker.heard(app) == broker.QUEUES
+
+    app.amqp.queues.select(["events", "bulk"])
+    assert broker.heard(app) == ("bulk", "events")
+
+
 def test_redis_takes_a_knock_for_the_queue_of_its_job(redis_url: str, heard: Heard) -> None:
     app = built(redis_url, heard)
 
@@ -114,7 +156,7 @@ def test_redis_takes_a_knock_for_the_queue_of_its_job(redis_url: str, heard: Hea
         message.ack()
     assert message.headers["task"] == "campaign.send"
     assert message.payload[1] == {"campaign": 7}, "ids, nothing else"
-    app.close()
+    broker.close(app)
 
 
 @pytest.mark.parametrize("url", ["memory://", "redis://127.0.0.1/0", "amqp://127.0.0.1//"])
@@ -126,6 +168,7 @@ def test_no_knock_is_kept_for_later_or_answered(url: str, heard: Heard) -> None:
     assert {queue.name for queue in app.conf.task_queues} == set(broker.QUEUES)
     assert app.conf.task_routes["campaign.send"] == {"queue": "bulk"}
     assert app.conf.worker_prefetch_multiplier == 1
+    assert app.conf.broker_connection_max_retries is None, "no worker dies with its broker"
 
 
 def test_rabbitmq_gets_queues_that_survive_it(heard: Heard) -> None:

@@ -1,12 +1,14 @@
 """A token names one recipient of one campaign; nobody else can make one, whatever they change."""
 
 import base64
+import hmac
 import string
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from mailer.kit import signing
 from mailer.kit.signing import LENGTH, Bearer, Keyring, Purpose
 
 ALPHABET = string.ascii_lowercase + "234567"
@@ -101,3 +103,16 @@ def test_a_keyring_has_one_to_sixteen_secrets(count: int) -> None:
 def test_an_id_that_does_not_fit_is_a_bug(campaign: int, subscriber: int) -> None:
     with pytest.raises(ValueError, match="no token for"):
         RING.sign(Purpose.DELIVERY, campaign, subscriber)
+
+
+@pytest.mark.parametrize("key", [b"k", b"k" * 32, b"k" * 64, b"k" * 65, b"k" * 200])
+@pytest.mark.parametrize("message", [b"", b"m" * 8, b"m" * 300])
+def test_the_quick_code_is_the_librarys(key: bytes, message: bytes) -> None:
+    assert signing.mac(key, message) == hmac.digest(key, message, "sha256")
+
+
+def test_a_token_is_base32() -> None:
+    ring = Keyring.of("a secret")
+    token = ring.sign(Purpose.DELIVERY, 7, 9)
+
+    assert base64.b32encode(base64.b32decode(token.upper())).decode().lower() == token

@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
 from typing import Any
 
 from sqlalchemy import select
@@ -39,6 +40,7 @@ class Books:
     monkeypatch: Any
     now: datetime = NOON
     relay: ScriptedRelay = field(default_factory=ScriptedRelay)
+    directory: Path = Path("/nowhere")  # of data: with a file HOLD in it nothing leaves
 
     def __post_init__(self) -> None:
         self.monkeypatch.setattr("mailer.kit.clock.now", lambda: self.now)
@@ -58,7 +60,14 @@ class Books:
 
     def sender(self, relay: ScriptedRelay | None = None, **terms: Any) -> Sender:
         found = relay or self.relay
-        return Sender(self.database, lambda: found, LETTERS, key=KEY, terms=Terms(**terms))
+        return Sender(
+            self.database,
+            lambda: found,
+            LETTERS,
+            key=KEY,
+            directory=self.directory,
+            terms=Terms(**terms),
+        )
 
     def who(self, name: str = "ada") -> SubscriberId:
         with self.database.reading() as session:

@@ -17,7 +17,7 @@ from cryptography.hazmat.primitives.serialization import (
     PublicFormat,
 )
 
-from mailer.delivery.dkim import Signer, is_canonical
+from mailer.delivery.dkim import Signer
 from mailer.delivery.return_path import token_of
 from mailer.kit.paths import TEMPLATES
 from mailer.kit.signing import Purpose
@@ -26,6 +26,7 @@ from mailer.notices.notice import Kind, Leased, NoticeId
 from mailer.notices.queries import Addressed
 from subscribers.segment import STARTING, Segment
 from subscribers.subscriber import SegmentId, State, Subscriber, SubscriberId
+from tests.unit.delivery.canonical import is_canonical
 from tests.unit.notices.books import KEYRING, LETTERS, NOON, PUBLICATION
 
 SEGMENTS = tuple(

@@ -1,18 +1,23 @@
 """Wishes become letters; a letter is sent once, again where nobody can know, and not for ever."""
 
 import threading
+from collections.abc import Iterator
 from datetime import timedelta
+from pathlib import Path
 from typing import Any
 
 import pytest
 from sqlalchemy import text, update
 
-from mailer.delivery.relay import Reply, Silence
+from mailer.delivery import brakes
+from mailer.delivery.breakers import Trip
+from mailer.delivery.relay import Ending, Message, Reply, Silence
+from mailer.delivery.verdict import Patience
 from mailer.kit.database import Database
 from mailer.notices import actions, queries
 from mailer.notices.letters import Letters
 from mailer.notices.models import AskingRow, NoticeRow, WishRow
-from mailer.notices.notice import Asked, Kind
+from mailer.notices.notice import Asked, Kind, Resends
 from mailer.privacy.actions import erase
 from mailer.privacy.queries import by_key
 from subscribers import actions as subscribers
@@ -23,6 +28,7 @@ from tests.fakes.relay import ScriptedRelay
 from tests.unit.notices.books import KEY, KEYRING, Books
 
 LIFE = timedelta(days=7)
+HOLD = Trip("all", "", "hand", "a drill", None, slow=False)
 
 
 @pytest.fixture
@@ -113,6 +119,91 @@ def test_silence_is_tried_once_more_with_the_same_message_id(books: Books) -> No
     assert books.notices()[0].outcome == "uncertain"
 
 
+@pytest.mark.parametrize(("most", "sent"), [(0, 1), (1, 2), (3, 4)])
+def test_how_often_silence_is_tried_again_is_a_policy(books: Books, most: int, sent: int) -> None:
+    silent = ScriptedRelay({"ada@example.org": Silence()})
+    books.wish()
+    sender = books.sender(silent, resends=Resends(most=most, after=timedelta(minutes=20)))
+    tried = []
+    for _ in range(12):
+        before = len(silent.sent)
+        sender.work()
+        tried.append(len(silent.sent) - before)
+        books.later(minutes=10)
+
+    assert len(silent.sent) == sent
+    assert tried[: 2 * sent] == [1, 0] * sent, "20 minutes apart"
+    assert len({message.data.split(b"Message-ID: ")[1][:40] for message in silent.sent}) == 1
+    assert books.notices()[0].outcome == "uncertain"
+
+
+def test_a_letter_that_kills_its_worker_takes_no_other_with_it(books: Books) -> None:
+    for name in ("ada", "bob", "cleo"):
+        books.wish(name)
+    with books.database.transaction() as session:
+        for _ in range(3):
+            actions.take(session, key=KEY, now=books.now)
+    poison = books.notices("bob")[0].id
+
+    deaths = 0
+    for _ in range(9):
+        with books.database.transaction() as session:
+            leased = actions.lease(session, now=books.now, seconds=60, limit=9)
+        if not leased:
+            break
+        with books.database.transaction() as session:
+            if any(one.id == poison for one in leased):  # the worker is never heard of again
+                deaths += 1
+                session.execute(
+                    update(NoticeRow)
+                    .where(NoticeRow.outcome == "")
+                    .values(leased_until=books.now - timedelta(days=99))
+                )
+                continue
+            for one in leased:
+                actions.settle(session, one, Reply(250), now=books.now, patience=Patience())
+
+    outcomes = {name: books.notices(name)[0].outcome for name in ("ada", "bob", "cleo")}
+    assert outcomes == {"ada": "accepted", "bob": "uncertain", "cleo": "accepted"}
+    assert deaths == 2
+
+
+def test_under_hold_no_notice_leaves_and_no_wish_waits(books: Books, tmp_path: Path) -> None:
+    books.directory = tmp_path
+    (tmp_path / "HOLD").touch()
+    books.wish()
+    sender = books.sender()
+
+    assert sender.work() == 0
+    assert books.relay.sent == []
+    assert books.notices()[0].outcome == ""
+    (tmp_path / "HOLD").unlink()
+    with books.database.transaction() as session:
+        brakes.put_on(session, HOLD, actor="ada", now=books.now)
+    assert sender.work() == 0
+    with books.database.transaction() as session:
+        brakes.release(session, "all", "", by="ada", now=books.now)
+    assert sender.work() == 1
+
+
+def test_a_hold_put_on_between_two_letters_stops_the_second(books: Books, tmp_path: Path) -> None:
+    class Holding(ScriptedRelay):
+        def _end(self, waiting: list[Message], in_time: Any) -> Iterator[tuple[Message, Ending]]:
+            (tmp_path / "HOLD").touch()
+            yield from super()._end(waiting, in_time)
+
+    books.directory = tmp_path
+    books.wish("ada")
+    books.wish("bob")
+
+    assert books.sender(Holding()).work() == 1
+    assert sorted(n.outcome for who in ("ada", "bob") for n in books.notices(who)) == [
+        "",
+        "accepted",
+    ]
+    assert books.notices("bob")[0].attempt == 0
+
+
 def test_a_letter_of_a_worker_that_died_is_offered_once_more(books: Books) -> None:
     books.wish()
     with books.database.transaction() as session:
@@ -140,7 +231,7 @@ def test_a_worker_whose_lease_is_over_writes_nothing(books: Books) -> None:
         (new,) = actions.lease(session, now=books.now, seconds=60, limit=9)
         actions.skip(session, old, now=books.now)
 
-    assert new.doubtful
+    assert new.doubts == 1
     assert new.epoch == old.epoch + 1
     assert books.notices()[0].outcome == ""
 

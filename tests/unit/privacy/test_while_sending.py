@@ -5,7 +5,7 @@ from pathlib import Path
 
 from mailer.delivery import queries
 from mailer.delivery.relay import Ending, Message
-from mailer.delivery.run import Terms
+from mailer.delivery.tools import Terms
 from mailer.kit.database import Database
 from mailer.privacy import erasing
 from mailer.privacy.erasing import House

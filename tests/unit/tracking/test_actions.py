@@ -1,12 +1,13 @@
 """Hits become events once each, of those who allow it, judged together with their company."""
 
 from datetime import timedelta
+from typing import Any
 
 import pytest
 from sqlalchemy import text
 from sqlalchemy.exc import DBAPIError
 
-from mailer.delivery.models import DeliveryRow
+from mailer.delivery.models import DeliveryRow, ResolutionRow
 from mailer.kit.database import Database
 from mailer.tracking import actions, machines, queries
 from mailer.tracking.machines import Verdict
@@ -284,3 +285,22 @@ def test_events_never_change(database: Database, table: str) -> None:
 
 def test_the_cast_is_as_described() -> None:
     assert [one.name for one in CAST] == ["Ada", "Ben", "Cleo", "Dan", "Eve", "Fay"]
+
+
+def test_an_unsubscribe_proves_that_an_uncertain_letter_arrived(database: Database) -> None:
+    cast = (Person("Ada", ("ai",), outcome="uncertain"), Person("Ben", ("ai",)))
+    scene = sent(database, cast)
+    who: dict[str, Any] = {
+        "campaign": scene.campaign,
+        "segments": None,
+        "now": NOON,
+        "source": "test",
+    }
+    with database.transaction() as session:
+        for name in ("Ada", "Ben", "Ada"):
+            actions.unsubscribe(session, scene.people[name], **who)
+
+        learnt = session.query(ResolutionRow).all()
+        assert [(row.subscriber_id, row.outcome) for row in learnt] == [
+            (scene.people["Ada"], "accepted")
+        ]

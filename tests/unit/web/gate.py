@@ -112,7 +112,8 @@ def opened(database: Database, folder: Path, monkeypatch: Any, **settings: Any) 
     relay = ScriptedRelay()
     own = app.settings
     stationery = Stationery(app.keyring, app.publication, own.public_url, own.keep_unconfirmed)
-    sender = Sender(database, lambda: relay, Letters(stationery), key=app.address_key)
+    letters, nowhere = Letters(stationery), Path("/nowhere")
+    sender = Sender(database, lambda: relay, letters, key=app.address_key, directory=nowhere)
     client = TestClient(pages, follow_redirects=False, client=("203.0.113.7", 4711))
     return Site(app, client, relay, sender)
 

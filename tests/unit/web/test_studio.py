@@ -13,6 +13,7 @@ from mailer.delivery import queries as delivery
 from mailer.kit.database import Database
 from mailer.web import site
 from mailer.web.studio import live
+from mailer.web.studio.campaigns import PARTS
 from tests.unit.web.stand_in import LOCAL, SAME, House, campaign, house, read
 
 SOME = ["accepted"] * 5 + ["refused", "skipped", "uncertain"]
@@ -180,7 +181,7 @@ def test_the_stream_sends_the_parts_of_the_page(
 
     assert answer.headers["content-type"].startswith("text/event-stream")
     assert len(events) == 1, "what did not change is not sent again"
-    assert set(parts) == {"state", "actions", "progress", "editions", "trouble", "report"}
+    assert set(parts) == set(PARTS)
     assert all(html in browser.get(f"/campaigns/{identity}").text for html in parts.values())
 
 
