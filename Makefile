@@ -32,9 +32,9 @@ bench: setup  ## messages per second, beside Postfix's smtp-source
 	@.ci/servers
 	$(BIN)/python -m tests.bench.send $(BENCH)
 
-faults: setup  ## kill processes while they send, then count
+faults: setup  ## strike processes while they send, then count; FULL=1 the whole matrix and docs/faults.md
 	@.ci/servers
-	$(BIN)/python -m pytest tests/faults -m "slow or not slow" $(PYTEST)
+	$(if $(FULL),$(BIN)/python -m tests.faults.matrix --full $(FAULTS),$(BIN)/python -m pytest tests/faults/test_matrix.py $(PYTEST))
 
 settings: setup  ## .env.example and the table of settings, from mailer/kit/settings.py
 	$(BIN)/python -m tests.written_settings

@@ -13,11 +13,12 @@ from mailer.delivery.dispatch import Dispatcher
 from mailer.delivery.dkim import Signer
 from mailer.delivery.engine import SmtpRelay, relay_from_url
 from mailer.delivery.exchange import Timeouts
-from mailer.delivery.instance import Guard
-from mailer.delivery.journal import Journal, Mode
+from mailer.delivery.instance import JOURNALS, Guard
+from mailer.delivery.journal import Journal
 from mailer.delivery.pacing import Pacer
 from mailer.delivery.plan import Plan
 from mailer.delivery.relay_address import relay_address
+from mailer.delivery.testimony import Mode
 from mailer.delivery.tools import Terms
 from mailer.delivery.verdict import Patience
 from mailer.delivery.workers import workers
@@ -67,7 +68,7 @@ def dispatcher(app: Equipped, *, queues: tuple[str, ...]) -> Dispatcher:
     """
     own = app.settings
     worker = f"{os.getpid()}-{uuid.uuid4().hex[:12]}"
-    kept = Journal.open(own.data_dir / "journal", worker, mode=Mode(own.journal_mode))
+    kept = Journal.open(own.data_dir / JOURNALS, worker, mode=Mode(own.journal_mode))
     terms = _terms(own)
     pacer = Pacer(
         plan(own, inbox_port=app.inbox_port),
@@ -80,7 +81,7 @@ def dispatcher(app: Equipped, *, queues: tuple[str, ...]) -> Dispatcher:
         pacer.way_of,
         journal=kept,
         timeouts=_timeouts(own),
-        ahead=max(1, own.chunk_size // 4),  # what waits composed is uncertain if the host is lost
+        ahead=max(1, own.chunk_size // 2),  # of a chunk on record, so it puts nobody more in doubt
         most=pacer.most,
     )
     letterhead = Letterhead(
@@ -131,6 +132,12 @@ def patience(own: Settings) -> Patience:
     """How long, and how often, a deferred letter is tried, where no lane says otherwise."""
     waits = tuple(timedelta(seconds=int(wait)) for wait in own.retry_waits.split())
     return Patience(waits=waits, limit=timedelta(seconds=own.patience))
+
+
+def lives(own: Settings) -> timedelta:
+    """How long after its record an uncertain letter can still leave or be answered (`doubts`)."""
+    terms = _terms(own)
+    return timedelta(seconds=terms.lease + terms.judged_after)
 
 
 def _terms(own: Settings) -> Terms:

@@ -28,9 +28,10 @@ from mailer.campaigns.campaign import (
     State,
 )
 from mailer.content.issue import Issue, Publication
-from mailer.delivery import audience, mx, resolving, workers
+from mailer.delivery import audience, resolving, workers
 from mailer.delivery import queries as delivery_queries
 from mailer.delivery.dispatch import Dispatcher
+from mailer.delivery.instance import JOURNALS
 from mailer.delivery.lanes import Lanes
 from mailer.delivery.plan import Plan
 from mailer.kit import clock
@@ -41,7 +42,6 @@ from mailer.notices import queries as notice_queries
 from mailer.notices.sending import Sender
 from mailer.privacy import retention
 from mailer.rendering.edition import Edition
-from mailer.rendering.render import render
 from mailer.reports import actions as reports
 from mailer.tracking import actions as tracking
 from mailer.tracking.spool import Spool
@@ -167,7 +167,7 @@ class Counting:
 
     def _asked(self) -> bool:
         tools = self._tools
-        journals = [path.name for path in (tools.settings.data_dir / "journal").glob("*")]
+        journals = [path.name for path in (tools.settings.data_dir / JOURNALS).glob("*")]
         if tools.settings.embedded or not journals:
             return False
         with tools.database.reading() as session:
@@ -194,6 +194,8 @@ def retain(tools: Tools, **_: int) -> None:
 def look_up(tools: Tools, **_: int) -> None:
     """Ask where new domains get their mail, for the lanes: at night and after an import."""
     if tools.plan.mx_lookup:
+        from mailer.delivery import mx  # noqa: PLC0415  # a resolver is 5 MB, and seldom asked for
+
         lanes = Lanes.of(tools.plan)
         found = mx.look_up(tools.database, None, clock.now(), DOMAINS, lanes=lanes)
         if found.left and found.known:
@@ -289,6 +291,8 @@ def _edition(
     """The edition for one set of segments; None where the issue says nothing to it."""
     if issue.items and not issue.for_segments(followed).items:
         return None
+    from mailer.rendering.render import render  # noqa: PLC0415  # 6 MB, once per campaign
+
     return render(
         issue, house, followed=followed, tracking=tracking, public_url=tools.settings.public_url
     )

@@ -8,7 +8,7 @@ from typing import Annotated
 import structlog
 import typer
 
-from mailer import __version__
+from mailer import __version__, equipment
 from mailer.cli import (
     asking,
     brake,
@@ -69,13 +69,36 @@ app.command("demo")(demo.demo)
 
 
 @app.command("config")
-def config(as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False) -> None:
-    """Show every setting with its value; secrets are masked."""
+def config(
+    check: Annotated[
+        bool, typer.Option("--check", help="Read the delivery file and the keys too; show no more.")
+    ] = False,
+    as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
+) -> None:
+    """Show every setting with its value; secrets are masked.
+
+    With --check it says whether a process could start with them: exit code 3 where not.
+    """
     found = settings.read(os.environ)
+    if check:
+        equipment.check(found)
+        plan = equipment.plan(found)
+        said = {"relays": [relay.name for relay in plan.relays], "lanes": [*plan.lanes]}
+        emit(said, as_json=as_json, show=lambda: _show_plan(said))
+        return
     every = settings.shown(found)
     given = {f"{settings.PREFIX}{name.upper()}" for name in found.model_fields_set}
     rows = [(name, value, "set" if name in given else "default") for name, value in every.items()]
     emit(every, as_json=as_json, show=lambda: table(("setting", "value", ""), rows))
+
+
+def _show_plan(said: dict[str, list[str]]) -> None:
+    lanes = ", ".join(said["lanes"]) or "none"
+    out.print(
+        f"Nothing is wrong with them. Relays: {', '.join(said['relays'])}. "
+        f"Lanes with limits: {lanes}.",
+        markup=False,
+    )
 
 
 @app.command("version")

@@ -16,7 +16,7 @@ from mailer.cli.terminal import PARTLY, Json, application, emit, err, out, table
 from mailer.delivery import brakes, hold, restoring
 from mailer.delivery.brakes import Brake, RestoreNotAccepted
 from mailer.delivery.breakers import Trip
-from mailer.delivery.instance import JOURNALS, Guard
+from mailer.delivery.instance import JOURNALS, ForeignDirectory, Guard, is_foreign
 from mailer.delivery.restoring import Replayed
 from mailer.kit import clock, log, settings
 from mailer.kit.database import Database
@@ -90,6 +90,8 @@ def go(
     directory = house.settings.data_dir
     with house.database.reading() as session:
         held = brakes.seen(session).hold
+        if after_restore and is_foreign(session, directory):
+            raise ForeignDirectory
     if held is not None and held.cause == brakes.RESTORE and not after_restore:
         raise RestoreNotAccepted(f"{held.reason} ({RestoreNotAccepted.__doc__})")
     why = hold.hold_file(directory) or (held.reason if held else "")

@@ -216,7 +216,9 @@ def _said(house: App, number: int, *, as_json: bool) -> None:
     with house.database.reading() as session:
         campaign = queries.campaign(session, CampaignId(number))
         progress = delivery.progress(session, CampaignId(number), by_edition=as_json)
-        waits = [] if campaign.is_over else trouble.waits(session, CampaignId(number))
+        waits = (
+            () if campaign.is_over else trouble.waits(session, CampaignId(number), now=house.now())
+        )
 
     def show() -> None:
         why = f" ({campaign.reason})" if campaign.reason else ""
@@ -229,8 +231,10 @@ def _said(house: App, number: int, *, as_json: bool) -> None:
             out.print(f"in the hours {campaign.send_window} by each reader's clock")
         if campaign.frozen_at:
             table(("audience", *progress.sums), [(progress.audience, *progress.sums.values())])
-        for reason, people in waits:
-            out.print(f"up to {people:,} people wait: {reason}", markup=False)
+        for wait in waits:
+            people = min(wait.people, progress.open)
+            on = f"{wait.until:%Y-%m-%d %H:%M} UTC"
+            out.print(f"up to {people:,} people wait until {on}: {wait.reason}", markup=False)
 
     emit({"campaign": campaign, "progress": progress, "waits": waits}, as_json=as_json, show=show)
 

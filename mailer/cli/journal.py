@@ -8,10 +8,10 @@ import typer
 
 from mailer.app import App
 from mailer.cli.terminal import Json, application, emit, table
-from mailer.delivery import doubts, journal, settling, testimony
+from mailer.delivery import doubts, journal, settling, testimony, workers
 from mailer.delivery.adoption import Reading
 from mailer.delivery.instance import JOURNALS
-from mailer.equipment import patience
+from mailer.equipment import lives, patience
 from mailer.kit.errors import Conflict, NotFound
 
 app = typer.Typer(help="Journals of workers that died elsewhere.", no_args_is_help=True)
@@ -23,6 +23,10 @@ class JournalNotFound(NotFound):
 
 class WorkerMayLive(Conflict):
     """The journal's worker gave a sign of life not long ago; make sure that it is dead."""
+
+
+class WorkerUnknown(Conflict):
+    """The database knows no worker of this journal: it is another installation's, or restored."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,7 +77,12 @@ def _imported(house: App, file: Path, *, dead: bool) -> Imported:
     try:
         told = testimony.read(file)
         with house.database.reading() as session:
-            if not dead and doubts.may_live(session, told.worker):
+            if not dead and not workers.knows(session, told.worker):
+                raise WorkerUnknown(
+                    f"The database knows no worker {told.worker}: is this journal another "
+                    "installation's? If the database was restored since: --dead"
+                )
+            if not dead and doubts.may_live(session, told.worker, lives=lives(house.settings)):
                 raise WorkerMayLive(
                     f"Worker {told.worker} on {told.host} gave a sign of life not long ago; "
                     "if you are sure that it is dead: --dead"

@@ -20,6 +20,7 @@ from mailer.delivery import chain, doubts
 from mailer.delivery import queries as delivery
 from mailer.delivery.ledger import OUTCOMES
 from mailer.delivery.queries import LedgerLine
+from mailer.equipment import lives
 from mailer.kit.errors import Invalid, NotFound, Unavailable
 
 app = typer.Typer(help="Ledgers that were exported.", no_args_is_help=True)
@@ -101,8 +102,9 @@ def ledger(
 
 def uncertain(number: Number, as_json: Json = False) -> None:
     """The letters of which nobody knows whether they left, by name, with what is known of each."""
-    with application().database.reading() as session:
-        found = doubts.doubts(session, CampaignId(number))
+    house = application()
+    with house.database.reading() as session:
+        found = doubts.doubts(session, CampaignId(number), lives=lives(house.settings))
     emit(found, as_json=as_json, show=lambda: show_doubts(found, most=len(found)))
 
 

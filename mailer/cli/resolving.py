@@ -27,6 +27,7 @@ from mailer.delivery.doubts import Doubt
 from mailer.delivery.postfix_log import LogNotFound
 from mailer.delivery.reconciling import Finding, Inquiry, Queue
 from mailer.delivery.resolving import CHOICES, Resolved
+from mailer.equipment import lives
 
 LIVING = (
     "A worker that had some of these may still be running: what it has in hand can leave, or be "
@@ -58,7 +59,8 @@ def resolve(
         raise typer.BadParameter("name subscribers, or --all-uncertain", param_hint="SUBSCRIBER")
     house, campaign = application(), CampaignId(number)
     with house.database.reading() as session:
-        found = doubts.doubts(session, campaign, None if every else subscribers)
+        whom = None if every else subscribers
+        found = doubts.doubts(session, campaign, whom, lives=lives(house.settings))
     people = [one.subscriber for one in found] if every else list(subscribers or ())
     _warn(found, now=house.now())
     if not yes:
@@ -106,7 +108,8 @@ def reconcile(
     house, campaign = application(), CampaignId(number)
     start = moment(since, house.settings.timezone) if since else None
     with house.database.reading() as session:
-        asked = reconciling.inquiry(session, campaign, house.keyring)
+        longest = lives(house.settings)
+        asked = reconciling.inquiry(session, campaign, house.keyring, lives=longest)
     found = _findings(asked, log, queue, since=start, now=house.now())
     done = Resolved()
     if not dry_run:

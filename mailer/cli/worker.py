@@ -78,7 +78,7 @@ def list_(
         if any(one.state is workers.State.SILENT for one in found):
             out.print(
                 "A silent worker gave no sign of life for 30 seconds: killed, hung, or cut off. "
-                "What it had in hand is settled from its journal; see docs/operations.md, RB15."
+                "What it had in hand is settled from its journal; see docs/operations.md, RB1."
             )
 
     emit(found, as_json=as_json, show=show)

@@ -16,11 +16,13 @@ from mailer.content.models import (
     ItemSegmentRow,
     SectionRow,
 )
-from mailer.content.queries import IssueNotApproved, IssueNotFound
+from mailer.content.queries import IssueNotFound
 from mailer.content.slug import slug_of
-from mailer.kit.errors import Invalid
+from mailer.kit.errors import Conflict, Invalid
 
-__all__ = ["IssueNotApproved", "IssueNotFound", "RuleNotSupported", "approve", "save"]
+
+class IssueNotApproved(Conflict):
+    """The issue has not been approved, and only an approved one can be sent."""
 
 
 class RuleNotSupported(Invalid):

@@ -9,15 +9,11 @@ from sqlalchemy.orm import Session
 from mailer.content import document
 from mailer.content.issue import Issue, IssueId
 from mailer.content.models import IssueRevisionRow, IssueRow, ItemRow
-from mailer.kit.errors import Conflict, NotFound
+from mailer.kit.errors import NotFound
 
 
 class IssueNotFound(NotFound):
     """There is no such issue."""
-
-
-class IssueNotApproved(Conflict):
-    """The issue has not been approved, and only an approved one can be sent."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,21 +54,6 @@ def issue(session: Session, id: IssueId) -> StoredIssue:  # noqa: A002  # the wo
     if row is None:
         raise IssueNotFound(f"There is no issue {id}; `dibao issue list` shows those there are.")
     return _stored(session, row, row.revision)
-
-
-def approved(session: Session, id: IssueId) -> StoredIssue:  # noqa: A002
-    """The issue at its newest approved revision: what may be sent.
-
-    Raises IssueNotFound, and IssueNotApproved where no revision ever was approved.
-    """
-    row = session.get(IssueRow, id)
-    if row is None:
-        raise IssueNotFound(f"There is no issue {id}; `dibao issue list` shows those there are.")
-    if row.approved_revision is None:
-        raise IssueNotApproved(
-            f"Issue {id} has not been approved; approve it with `dibao issue approve {id}`."
-        )
-    return _stored(session, row, row.approved_revision)
 
 
 def revision(session: Session, id: IssueId, revision: int) -> Issue:  # noqa: A002

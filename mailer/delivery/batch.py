@@ -12,6 +12,7 @@ from functools import lru_cache
 from typing import Any
 
 from sqlalchemy import (
+    Connection,
     DateTime,
     Integer,
     Row,
@@ -124,7 +125,8 @@ def lease(  # what may be leased, and which comes first
     free = _due(now, shut_campaigns, {*shut_lanes, *lanes_taken})
     if most_deaths is not None:
         free = (*free, BatchRow.deaths <= most_deaths)
-    found = session.execute(
+    connection = session.connection()  # past the session, which would weigh what we only read
+    found = connection.execute(
         select(
             BatchRow.campaign_id,
             BatchRow.number,
@@ -138,7 +140,7 @@ def lease(  # what may be leased, and which comes first
         .limit(1)
         .with_for_update(of=BatchRow, skip_locked=True)
     ).one_or_none()
-    return None if found is None else _taken(session, found, worker, now, seconds)
+    return None if found is None else _taken(connection, found, worker, now, seconds)
 
 
 def due(
@@ -200,7 +202,7 @@ def account(session: Session, held: Lease, *, flushed: int, done: bool) -> bool:
     """Record that everybody in the first `flushed` chunks has a row; False: not our lease."""
     statement = _finish() if done else _account()
     values = {"flushed": flushed, **fence_values(held)}
-    return session.execute(statement, values).one_or_none() is not None
+    return session.connection().execute(statement, values).one_or_none() is not None
 
 
 def release(
@@ -286,10 +288,12 @@ def may_send() -> Any:
     return or_(_campaign.state == State.SENDING, again)
 
 
-def _taken(session: Session, found: Row[Any], worker: str, now: datetime, seconds: float) -> Lease:
+def _taken(
+    connection: Connection, found: Row[Any], worker: str, now: datetime, seconds: float
+) -> Lease:
     """Lease the batch that was found and is locked."""
     until = now + timedelta(seconds=seconds)
-    row = session.execute(
+    row = connection.execute(
         update(BatchRow)
         .where(BatchRow.campaign_id == found.campaign_id, BatchRow.number == found.number)
         .values(

@@ -47,6 +47,7 @@ LONGEST_REST = 3600.0
 PROBE = 60.0
 """Seconds after which another worker may probe, where nothing was heard of the one that won."""
 
+_MOST = (1 << 31) - 1  # a number of a campaign
 _campaign = table(
     "campaign", column("id", Integer), column("state", Text), column("canary_passed_at", Moment())
 )
@@ -186,7 +187,7 @@ def release(session: Session, scope: str, name: str, *, by: str, now: datetime) 
 
     A campaign goes on. A hold after a restore is not lifted this way: raises RestoreNotAccepted.
     """
-    if scope == "campaign" and name.isdecimal():
+    if scope == "campaign" and name.isdecimal() and int(name) <= _MOST:
         was = resume(session, CampaignId(int(name)), by=by, now=now)
     else:
         row = _row(session, scope, name)

@@ -33,6 +33,7 @@ from mailer.delivery.breakers import Breakers
 from mailer.delivery.closures import Closures
 from mailer.delivery.compose import Composers
 from mailer.delivery.hold import hold_file
+from mailer.delivery.instance import is_foreign
 from mailer.delivery.journal import Journal
 from mailer.delivery.pacing import Pacer
 from mailer.delivery.plan import Plan
@@ -123,7 +124,7 @@ class Dispatcher:
     def adopt(self) -> Settled:
         """Settle by their journals the batches of workers of this host that died."""
         total = Settled()
-        if self._journal is None:
+        if self._journal is None or self._is_elsewhere():
             return total
         directory, now = self._journal.path.parent, clock.now()
         for path in journal.orphans(directory):
@@ -248,6 +249,14 @@ class Dispatcher:
         with self._database.reading() as session:
             seen = brakes.seen(session)
         self._closures.looked(seen, self._hold_file())
+
+    def _is_elsewhere(self) -> bool:
+        """Whether the journals here are another installation's: of other people, by number."""
+        directory = self._tools.directory
+        if directory is None or not self._closures.refusal:  # the guard would have refused
+            return False
+        with self._database.reading() as session:
+            return is_foreign(session, directory)
 
     def _hold_file(self) -> str:
         directory = self._tools.directory

@@ -18,7 +18,8 @@ LIVES: timedelta = timedelta(seconds=60 + 660)
 """How long after its record an uncertain letter can still leave or be answered, at the longest.
 
 The rest of a lease, in which a worker that was declared lost may write one more final dot; then
-ten minutes for the reply (RFC 5321 4.5.3.2) and a margin.
+ten minutes for the reply (RFC 5321 4.5.3.2) and a margin. So it is by the settings' defaults;
+whoever knows the settings says how long it is by them.
 """
 
 
@@ -41,7 +42,11 @@ class Doubt:
 
 
 def doubts(
-    session: Session, campaign: CampaignId, people: Collection[int] | None = None
+    session: Session,
+    campaign: CampaignId,
+    people: Collection[int] | None = None,
+    *,
+    lives: timedelta = LIVES,
 ) -> tuple[Doubt, ...]:
     """Every letter that is uncertain now, or those of `people`, by subscriber.
 
@@ -62,8 +67,8 @@ def doubts(
             resolution=row.outcome or "",
             waits=row.outcome == "resend" and row.state == "open",
             since=max(filter(None, (begin, row.started_at, row.tried_at))),
-            until=max(filter(None, (row.at, row.decided_at))) + LIVES,
-            alive=_alive(row.heartbeat_at, row.stopped_at, now),
+            until=max(filter(None, (row.at, row.decided_at))) + lives,
+            alive=_alive(row.heartbeat_at, row.stopped_at, now, lives),
         )
         for row in session.execute(_uncertain(campaign))
         if wanted is None or row.subscriber_id in wanted
@@ -95,10 +100,12 @@ def accepted(
     return tuple((row[0], row[1], row[2]) for row in session.execute(rows))
 
 
-def may_live(session: Session, worker: str) -> bool:
+def may_live(session: Session, worker: str, *, lives: timedelta = LIVES) -> bool:
     """Whether a worker may still be running: it gave a sign of life not long ago, and no last."""
     row = session.get(WorkerRow, worker)
-    return row is not None and _alive(row.heartbeat_at, row.stopped_at, database_now(session))
+    if row is None:
+        return False
+    return _alive(row.heartbeat_at, row.stopped_at, database_now(session), lives)
 
 
 def sender_of(session: Session, campaign: CampaignId) -> str:
@@ -106,8 +113,10 @@ def sender_of(session: Session, campaign: CampaignId) -> str:
     return campaigns.campaign(session, campaign).from_address
 
 
-def _alive(heartbeat: datetime | None, stopped: datetime | None, now: datetime) -> bool:
-    return heartbeat is not None and stopped is None and heartbeat + LIVES > now
+def _alive(
+    heartbeat: datetime | None, stopped: datetime | None, now: datetime, lives: timedelta
+) -> bool:
+    return heartbeat is not None and stopped is None and heartbeat + lives > now
 
 
 def _uncertain(campaign: CampaignId) -> Any:

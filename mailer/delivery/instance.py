@@ -25,11 +25,9 @@ from sqlalchemy.orm import Session
 from mailer.campaigns.campaign import State
 from mailer.delivery import brakes, hold, restoring, settling
 from mailer.delivery.breakers import Trip
-from mailer.delivery.hold import hold_file
 from mailer.delivery.models import BatchRow, InstanceGuardRow, WorkerRow
 from mailer.kit.database import Database, Moment, database_now
-
-__all__ = ["FILE", "Guard", "hold_file"]
+from mailer.kit.errors import Conflict
 
 FILE = "instance.json"
 """In the data directory: what this host last knew of the database."""
@@ -45,11 +43,16 @@ _LEAP = 10_000_000
 """Added to the count by whoever accepts a restore: more than any host's file can be ahead."""
 
 _ROW = 1
+_DAMAGED = "damaged"  # no name of an installation
 _campaign = table(
     "campaign", column("state", Text), column("reason", Text), column("scheduled_for", Moment())
 )
 _LIFT = "Read docs/brakes.md, RB8; then: dibao go --after-restore"
 _log = structlog.get_logger()
+
+
+class ForeignDirectory(Conflict):
+    """The data directory is another installation's: set DIBAO_DATA_DIR right, or empty it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,7 +99,7 @@ class Guard:
             reason = self._judged(now)
         except OSError as refused:  # a full disk: what is not remembered could be sent again
             return f"{self._path} cannot be written: {refused.strerror or refused}"
-        if self._set_back and not self._replayed:
+        if self._set_back and not self._replayed and not self._is_foreign():
             restoring.replay(self._database, self._path.parent / JOURNALS, now=now)
             self._replayed = True
         return reason
@@ -131,8 +134,11 @@ class Guard:
         """Take the database as it is for the right one and lift the hold; whether it was held.
 
         For a person who has read what the hold says. Other hosts of the installation accept it too.
+        Raises ForeignDirectory where the data directory is another installation's.
         """
         with self._database.transaction() as session:
+            if is_foreign(session, self._path.parent):
+                raise ForeignDirectory
             here = server(session)
             if session.get(InstanceGuardRow, _ROW) is None:
                 _insert(session, here, now)
@@ -143,6 +149,10 @@ class Guard:
             lifted = on is not None and brakes.take_off(session, on, by=by, now=now)
         self._keep(sign)
         return lifted
+
+    def _is_foreign(self) -> bool:
+        with self._database.reading() as session:
+            return is_foreign(session, self._path.parent)
 
     def _hold(self, session: Session, alarm: str, now: datetime) -> str:
         """Stop everything; what workers hold is theirs no more."""
@@ -231,6 +241,17 @@ class Guard:
             _log.warning(why)
 
 
+def is_foreign(session: Session, directory: Path) -> bool:
+    """Whether a data directory is another installation's, so that its journals speak of others.
+
+    The same numbers are other campaigns and people there: what they say must not be entered here.
+    """
+    kept, row = _read(directory / FILE), session.get(InstanceGuardRow, _ROW)
+    if kept is None or row is None or kept.instance == _DAMAGED:
+        return False
+    return kept.instance != row.instance
+
+
 def _mismatch(row: InstanceGuardRow | None, kept: Sign | None, here: Server) -> str:
     """What does not fit, in a sentence; empty where all does."""
     if row is None:
@@ -259,7 +280,7 @@ def _read(path: Path) -> Sign | None:
     except FileNotFoundError:
         return None
     except (ValueError, KeyError, TypeError):
-        return Sign("damaged", 0)
+        return Sign(_DAMAGED, 0)
 
 
 def _insert(session: Session, here: Server, now: datetime) -> Sign | None:

@@ -33,11 +33,9 @@ from mailer.delivery.testimony import (
     PLACE,
     STAGES,
     JournalUnreadable,
-    Key,
     Kind,
     Mode,
     Testimony,
-    Witness,
     read,
 )
 from mailer.kit.clock import now
@@ -52,11 +50,8 @@ __all__ = [
     "JournalAlive",
     "JournalFull",
     "JournalUnreadable",
-    "Key",
     "Kind",
     "Mode",
-    "Testimony",
-    "Witness",
     "adopt",
     "boot",
     "copy_in",
@@ -73,6 +68,7 @@ FULL = 64 << 20
 """Bytes of a file after which the next one is begun: 200,000 messages, a second to read."""
 
 _log = structlog.get_logger()
+_READ = os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK  # a pipe is not waited for
 _BOOT = Path("/proc/sys/kernel/random/boot_id")
 
 
@@ -322,7 +318,7 @@ def _locked(path: Path) -> Iterator[bool]:
     It is not where another worker has put the file away meanwhile.
     """
     try:
-        descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+        descriptor = os.open(path, _READ)
     except FileNotFoundError:
         yield False
         return

@@ -8,12 +8,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from mailer.delivery.plan import Plan
-from subscribers.provider import OTHER, PROVIDERS, provider_of
-
-__all__ = ["LANES", "OTHER", "Lanes", "lane_of"]
-
-LANES = PROVIDERS
-"""Lane -> domains; a provider watches a sender across all of its domains, so they share one."""
+from subscribers.provider import OTHER, PROVIDERS
 
 MAIL_HOSTS: Mapping[str, tuple[str, ...]] = {
     "gmail": ("google.com", "googlemail.com", "smtp.goog"),
@@ -25,13 +20,13 @@ MAIL_HOSTS: Mapping[str, tuple[str, ...]] = {
 }
 """Lane -> endings of the names of its mail hosts."""
 
-lane_of = provider_of
-"""The lane of a domain in A-labels; capitals make no difference."""
-
 
 @dataclass(frozen=True, slots=True)
 class Lanes:
-    """The lanes of an installation."""
+    """The lanes of an installation.
+
+    A provider watches a sender across all of its domains, so they share one.
+    """
 
     domains: Mapping[str, tuple[str, ...]]
     hosts: Mapping[str, tuple[str, ...]]  # endings of mail hosts; empty: nobody looks them up
@@ -39,7 +34,7 @@ class Lanes:
     @classmethod
     def of(cls, plan: Plan) -> "Lanes":
         """The lanes we know, as the delivery file changes and adds to them."""
-        domains = _merged({name: lane.domains for name, lane in plan.lanes.items()}, LANES)
+        domains = _merged({name: lane.domains for name, lane in plan.lanes.items()}, PROVIDERS)
         named = {name: lane.mx for name, lane in plan.lanes.items()}
         return cls(domains, _merged(named, MAIL_HOSTS) if plan.mx_lookup else {})
 

@@ -5,7 +5,7 @@ an uncertain letter stands beside its row, as a `resolution`; so do the results 
 sends such letters again.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Any
@@ -190,7 +190,7 @@ def record(  # one transaction's worth of news about one batch
         deferrals = [d for d in deferrals if d.subscriber not in tried]
     if rows:
         insert_many(session, DeliveryRow, _DELIVERY, rows)
-    _suppress(session, held.campaign, [r for r in results if r.suppresses])
+    suppress(session, held.campaign, results)
     attempts: list[Row] = []
     for alike in _by_wait(deferrals):
         later, number, first = _put_off(session, held, alike, later, batch_size)
@@ -245,6 +245,21 @@ def known(session: Session, campaign: CampaignId, people: Sequence[int]) -> dict
 def store(session: Session, held: Lease, results: Sequence[Result], *, relay: str = "") -> None:
     """Insert final results of one batch. A second one for somebody is an IntegrityError."""
     insert_many(session, DeliveryRow, _DELIVERY, _delivery_rows(held, relay, results))
+
+
+def suppress(session: Session, campaign: CampaignId, results: Iterable[Result]) -> None:
+    """Mail the addresses no more that these results say are dead; again changes nothing."""
+    dead = [r for r in results if r.suppresses]
+    if not dead:
+        return
+    keys = select(AudienceRow.subscriber_id, AudienceRow.address_key).where(
+        AudienceRow.campaign_id == campaign,
+        AudienceRow.subscriber_id.in_([r.subscriber for r in dead]),
+    )
+    key_of = {row[0]: row[1] for row in session.execute(keys)}
+    for r in dead:
+        evidence = f"campaign {campaign}: {r.code} {r.enhanced} {r.reply}"
+        subscribers.suppress(session, key_of[r.subscriber], "bounced", now=r.at, evidence=evidence)
 
 
 def _delivery_rows(held: Lease, relay: str, results: Sequence[Result]) -> list[Row]:
@@ -348,7 +363,7 @@ def _record_resent(  # like `record`, for a batch that sends uncertain letters a
             place = (batch_number, position)
             learnt.append(Learnt(d.subscriber, number, "resend", why, held.worker, d.at, *place))
     resolutions.add(session, held.campaign, learnt)
-    _suppress(session, held.campaign, [r for r in results if r.suppresses])
+    suppress(session, held.campaign, results)
     return later
 
 
@@ -367,19 +382,6 @@ def _of_resent(result: Result) -> tuple[str, str]:
         case "expired":
             return "abandoned", f"sent again, patience ran out: {said}"
     return "uncertain", result.evidence
-
-
-def _suppress(session: Session, campaign: CampaignId, dead: Sequence[Result]) -> None:
-    if not dead:
-        return
-    keys = select(AudienceRow.subscriber_id, AudienceRow.address_key).where(
-        AudienceRow.campaign_id == campaign,
-        AudienceRow.subscriber_id.in_([r.subscriber for r in dead]),
-    )
-    key_of = {row[0]: row[1] for row in session.execute(keys)}
-    for r in dead:
-        evidence = f"campaign {campaign}: {r.code} {r.enhanced} {r.reply}"
-        subscribers.suppress(session, key_of[r.subscriber], "bounced", now=r.at, evidence=evidence)
 
 
 def _tried(session: Session, held: Lease, people: Sequence[int]) -> set[int]:

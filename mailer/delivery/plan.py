@@ -146,7 +146,10 @@ class Plan(_Part):
     @classmethod
     def single(cls, url: str, connections: int) -> "Plan":
         """One relay without limits, named by its host."""
-        host = urlsplit(url).hostname or "relay"
+        try:
+            host = urlsplit(url).hostname or "relay"
+        except ValueError:  # no URL: `relay_address` says it in words
+            host = "relay"
         only = RelayPlan.model_construct(name=host, url=url, connections=connections)
         return cls.model_construct(relays=(only,))
 
@@ -205,15 +208,16 @@ def _with_urls(
             filled.append(each)
             continue
         one = {"connections": connections, **each}
-        place = f"relay.{each.get('name', f'number {number}')}"
+        place = f"relay.{plan_faults.called(each.get('name'), number)}"
         if "url_file" in one:
             file = folder / str(one.pop("url_file"))
             if "url" in one:
                 faults.append(f"{place}: write url or url_file, not both")
             try:
                 one["url"] = file.read_text(encoding="utf-8").strip()
-            except (OSError, ValueError) as unreadable:
-                faults.append(f"{place}.url_file: cannot be read: {unreadable}")
+            except (OSError, ValueError) as unreadable:  # the path may be a URL by mistake
+                why = getattr(unreadable, "strerror", None) or "it is no text"
+                faults.append(f"{place}.url_file: cannot be read: {why}")
         filled.append(one)
     return {**given, "relay": filled}
 

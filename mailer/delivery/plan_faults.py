@@ -18,7 +18,7 @@ def parsed(path: Path) -> dict[str, Any]:
     """The file as TOML. Raises Misconfigured where it cannot be read, with line and column."""
     try:
         return tomllib.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError) as unreadable:  # no text, no TOML
+    except (OSError, ValueError, RecursionError) as unreadable:  # no text, no TOML, a maze
         raise Misconfigured(f"{path}: cannot be read: {unreadable}") from None
 
 
@@ -47,6 +47,13 @@ def hint(word: str, known: Collection[str]) -> str:
     return f"; did you mean {close[0]}?" if close else ""
 
 
+def called(name: object, number: int) -> str:
+    """What to call the relay of a place: by its name, or counted where it has none fit to show."""
+    if not isinstance(name, str) or set(name) & set(":/@"):  # a URL by mistake holds a password
+        return f"number {number}"
+    return name
+
+
 def _sentence(error: Any, given: Mapping[str, Any], known: Mapping[str, Any]) -> str:
     place = tuple(part for part in error["loc"] if part != "[key]")
     says = _SAYS.get(error["type"], error["msg"].removeprefix("Value error, "))
@@ -65,6 +72,6 @@ def _steps(place: tuple[Any, ...], given: Mapping[str, Any]) -> Iterator[str]:
             here = None
         name = here.get("name") if isinstance(step, int) and isinstance(here, dict) else None
         if isinstance(step, int):
-            yield name if isinstance(name, str) else f"number {step + 1}"
+            yield called(name, step + 1)
         else:
             yield str(step)

@@ -97,10 +97,12 @@ class Inquiry:
         return tuple(found)
 
 
-def inquiry(session: Session, campaign: CampaignId, keyring: Keyring) -> Inquiry:
+def inquiry(
+    session: Session, campaign: CampaignId, keyring: Keyring, *, lives: timedelta = doubts.LIVES
+) -> Inquiry:
     """What to look for to settle the uncertain letters of a campaign. Raises CampaignNotFound."""
     naming = Naming.of(keyring, doubts.sender_of(session, campaign))
-    asked = doubts.doubts(session, campaign)
+    asked = doubts.doubts(session, campaign, lives=lives)
     near = sorted({one.batch for one in asked if one.batch is not None})
     known = doubts.accepted(session, campaign, near, most=WITNESSES) if asked else ()
     return Inquiry(

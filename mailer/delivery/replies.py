@@ -86,7 +86,7 @@ def reply(code: int, text: bytes, stage: Stage, recipient: str) -> Reply:
     return Reply(code, enhanced, words[:200], stage)
 
 
-def brief(code: int, text: bytes) -> str:
+def brief(code: int, text: bytes, recipient: str = "") -> str:
     """An answer for an error message: code and first 100 characters, addresses cut out."""
-    said = reply(code, text, "mail", "")
+    said = reply(code, text, "mail", recipient)
     return f"{code} {said.enhanced} {said.text[:100]}".replace("  ", " ").rstrip()

@@ -8,11 +8,9 @@ somebody stopped something, and prolongs the leases (`watch.py`).
 from mailer.delivery.bookkeeping import Books
 from mailer.delivery.deadline import Deadline
 from mailer.delivery.rota import Rota
-from mailer.delivery.tools import Terms, Tools, Worked
+from mailer.delivery.tools import Tools, Worked
 from mailer.delivery.watch import Watch
 from mailer.kit.errors import DibaoError
-
-__all__ = ["Run", "Terms", "Tools", "Worked"]
 
 
 class Run:

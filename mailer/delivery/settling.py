@@ -122,7 +122,7 @@ def record_late(
 
     An uncertain letter gets its `resolution`; one that was put off is sent again. Who has no row
     yet gets one, unless the letter was put off: that person is open and will be tried again.
-    Contradictions are logged as breaches.
+    An address that is dead is suppressed. Contradictions are logged as breaches.
     """
     by_person = {e.subscriber: e for e in entries}
     known = ledger.known(session, held.campaign, list(by_person))
@@ -152,6 +152,9 @@ def record_late(
         if people:
             learnt = resolving.learn(session, held.campaign, people, outcome, actor=actor, now=now)
             news += len(learnt.changed)
+            changed = (by_person[subscriber] for subscriber in learnt.changed)
+            fresh += [found for found in changed if isinstance(found, Result)]
+    ledger.suppress(session, held.campaign, fresh)
     return news + record_unsent(session, held, put_off, actor=actor, now=now)
 
 

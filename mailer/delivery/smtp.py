@@ -244,11 +244,11 @@ class Connection(Pipe):
     def _on_early(self, code: int, text: bytes) -> None:
         """An answer to a message whose end is not out: no is no, and we are out of step."""
         outgoing = self._pending
+        whose = outgoing.message.recipient if outgoing is not None else ""
         if outgoing is not None and code >= 400 and self._taken(code, text, "data"):
             self._pending = None
-            refusal = reply(code, text, "data", outgoing.message.recipient)
-            self._exchange.ended(self, outgoing, refusal)
-        self.abort(Setback(f"the relay says {brief(code, text)} too early", cause="spoke"))
+            self._exchange.ended(self, outgoing, reply(code, text, "data", whose))
+        self.abort(Setback(f"the relay says {brief(code, text, whose)} too early", cause="spoke"))
 
     def _on_empty(self, code: int, text: bytes) -> None:
         if self._taken(code, text, "data"):
@@ -278,7 +278,8 @@ class Connection(Pipe):
         said = reply(code, text, "dot", outgoing.message.recipient)
         self._exchange.ended(self, outgoing, said)
         if code == 421:
-            self.abort(Setback(f"the relay says {brief(code, text)}", cause="spoke"))
+            whose = outgoing.message.recipient
+            self.abort(Setback(f"the relay says {brief(code, text, whose)}", cause="spoke"))
         elif self._pending is not None:
             self._answered = self._on_reset if chunking else self._on_mail
         elif chunking and code >= 400:
@@ -293,7 +294,8 @@ class Connection(Pipe):
         """Note a refusal; False where the relay closes, and nothing is decided about anyone."""
         lost = code == 421 or (300 <= code < 400 and stage != "data")  # or not in step with us
         if lost:
-            self.abort(Setback(f"the relay says {brief(code, text)}", cause="spoke"))
+            whose = self._pending.message.recipient if self._pending is not None else ""
+            self.abort(Setback(f"the relay says {brief(code, text, whose)}", cause="spoke"))
         elif code >= 400 and self._refusal is None and self._pending is not None:
             self._refusal = reply(code, text, stage, self._pending.message.recipient)
         return not lost
@@ -319,7 +321,8 @@ class Connection(Pipe):
 
     def _puzzled(self, outgoing: Outgoing, code: int, text: bytes) -> None:
         """The relay took a chunk for commands: nothing was accepted, and nobody is to blame."""
-        said = f"the relay offers CHUNKING, but says {brief(code, text)}"
+        whose = outgoing.message.recipient
+        said = f"the relay offers CHUNKING, but says {brief(code, text, whose)}"
         self._exchange.ended(self, outgoing, _NO_BDAT)
         self.abort(Setback(said, cause="spoke", everyone=True))
 
@@ -378,6 +381,3 @@ class Connection(Pipe):
                 return outgoing
             self._exchange.ended(self, outgoing, refusal)
         return None
-
-
-__all__ = ["Connection", "Timeouts"]

@@ -26,6 +26,10 @@ ANSWER = struct.Struct("<BHIIIIQQHB12s200s")  # the same, then code, stage, enha
 CRC = struct.Struct("<I")
 STAGES: tuple[Stage, ...] = ("mail", "rcpt", "data", "dot")
 
+_MOST = (1 << 31) - 1  # what a column of the database holds
+_LATEST = 4_000_000_000_000_000  # µs since 1970: a file is not begun after 2096 …
+_LONGEST = 4_000_000_000_000_000  # µs … nor kept for more than a century
+_READ = os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK  # a pipe is not waited for
 _BLOCK = 1 << 18  # bytes read at a time
 _KEPT = 4  # batches in memory
 _BATCH = struct.Struct("<III")  # campaign, batch, epoch, as they stand in a record
@@ -102,7 +106,7 @@ def read(path: Path) -> Testimony:
     A torn last record counts as absent: whatever it was to witness waited for it. Raises
     JournalUnreadable for a file that is no journal.
     """
-    descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+    descriptor = os.open(path, _READ)
     try:
         return _testimony(path, descriptor)
     except BaseException:
@@ -123,8 +127,11 @@ def _testimony(path: Path, descriptor: int) -> Testimony:
     if magic != MAGIC:
         raise JournalUnreadable(f"{path.name} is no journal of this version")
     names = _text(worker), _text(host)
-    if any("/" in name or not name.isprintable() for name in names):  # files are named after them
+    # files are named after them
+    if not names[0] or any("/" in name or not name.isprintable() for name in names):
         raise JournalUnreadable(f"{path.name} names a worker or a host that cannot be")
+    if stamp > _LATEST:
+        raise JournalUnreadable(f"{path.name} was begun in no time of ours")
     opened = datetime.fromtimestamp(stamp / 1e6, tz=UTC)
     spans, damaged = _surveyed(descriptor, len(head))
     return Testimony(
@@ -190,12 +197,23 @@ def _surveyed(descriptor: int, start: int) -> tuple[dict[Place, tuple[int, int]]
     end, size = start, os.fstat(descriptor).st_size
     for offset, record in _records(descriptor, start, size):
         end = offset + len(record)
-        if not sealed(record):
-            return _places(spans), end < size
+        if not sealed(record) or not _is_sound(record):
+            return _places(spans), end < size or sealed(record)
         batch = record[_BATCH_AT : _BATCH_AT + _BATCH.size]
         first = spans.get(batch, (offset, 0))[0]
         spans[batch] = first, end
     return _places(spans), _is_odd(descriptor, end, size)
+
+
+def _is_sound(record: bytes) -> bool:
+    """Whether it says what a worker of ours can have written, and the database can hold."""
+    _, _, campaign, batch, epoch, chunk, subscriber, elapsed = PLACE.unpack_from(record)
+    if max(campaign, batch, epoch, chunk, subscriber) > _MOST or elapsed > _LONGEST:
+        return False
+    if record[0] != Kind.REPLY:
+        return True
+    *_, code, stage, _, _ = ANSWER.unpack_from(record)
+    return code // 100 in {2, 4, 5} and stage < len(STAGES)
 
 
 def _places(spans: dict[bytes, tuple[int, int]]) -> dict[Place, tuple[int, int]]:

@@ -61,7 +61,7 @@ class Traffic:
     def __init__(self, way: Way, desk: Desk, ahead: int) -> None:
         """At most `ahead` messages wait, and no more than its connections take in a moment."""
         self.way = way
-        self.line = Line(max(1, min(ahead, 3 * way.connections)))
+        self.line = Line(max(1, min(ahead, 5 * way.connections)))
         self.trouble: Trouble | None = None  # it takes no mail for the rest of this send
         self.joining: set[Connection] = set()  # connected, not yet ready
         self.live: set[Connection] = set()

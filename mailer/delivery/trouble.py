@@ -2,13 +2,16 @@
 
 from collections import Counter, defaultdict
 from dataclasses import dataclass
+from datetime import datetime
 
-from sqlalchemy import and_, func, select
+from sqlalchemy import and_, func, or_, select
 from sqlalchemy.orm import Session
 
 from mailer.campaigns.campaign import CampaignId
 from mailer.delivery import sums
 from mailer.delivery.models import AttemptRow, BatchRow, DeliveryRow
+
+_HOURS = "outside its hours"  # a first try that is not due yet
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,6 +36,15 @@ class Deferrals:
     open: int  # people it put off who have no result yet
 
 
+@dataclass(frozen=True, slots=True)
+class Wait:
+    """People whose letters leave later."""
+
+    reason: str
+    people: int  # at most: some of them may have a result
+    until: datetime  # when the first of them go on
+
+
 def lanes(session: Session, campaign: CampaignId) -> tuple[LaneProgress, ...]:
     """Every lane of a frozen audience, the largest first."""
     found: dict[str, Counter[str]] = defaultdict(Counter)
@@ -51,16 +63,21 @@ def lanes(session: Session, campaign: CampaignId) -> tuple[LaneProgress, ...]:
     return tuple(sorted(lanes, key=lambda one: (-one.audience, one.lane)))
 
 
-def waits(session: Session, campaign: CampaignId) -> tuple[tuple[str, int], ...]:
-    """Why open batches wait, where something went wrong: reason, people; most people first."""
+def waits(session: Session, campaign: CampaignId, *, now: datetime) -> tuple[Wait, ...]:
+    """Why people wait who were not put off by a relay; most people first."""
     people = func.sum(BatchRow.size)
     rows = session.execute(
-        select(BatchRow.reason, people)
-        .where(BatchRow.campaign_id == campaign, BatchRow.state == "open", BatchRow.reason != "")
+        select(BatchRow.reason, people, func.min(BatchRow.not_before))
+        .where(
+            BatchRow.campaign_id == campaign,
+            BatchRow.state == "open",
+            BatchRow.not_before > now,
+            or_(BatchRow.reason != "", BatchRow.attempt == 1),
+        )
         .group_by(BatchRow.reason)
         .order_by(people.desc())
     )
-    return tuple((row[0], int(row[1])) for row in rows)
+    return tuple(Wait(row[0] or _HOURS, int(row[1]), row[2]) for row in rows)
 
 
 def deferrals(session: Session, campaign: CampaignId, *, limit: int = 20) -> tuple[Deferrals, ...]:

@@ -24,11 +24,12 @@ from sqlalchemy import (
 from sqlalchemy.orm import Session
 
 from mailer.campaigns.campaign import CampaignId
-from mailer.delivery.lanes import OTHER, Lanes
+from mailer.delivery.lanes import Lanes
 from mailer.delivery.models import AudienceRow, BatchRow, MailDomainRow
 from mailer.delivery.plan import Plan
 from mailer.delivery.windows import alike
 from subscribers import queries as subscribers
+from subscribers.provider import OTHER
 
 
 @dataclass(frozen=True, slots=True)

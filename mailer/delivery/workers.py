@@ -84,6 +84,11 @@ def workers(session: Session, *, every: bool = False) -> tuple[Worker, ...]:
     return tuple(one for one in found if every or one.batches or one.heartbeat_at > now - FORGOTTEN)
 
 
+def knows(session: Session, worker: str) -> bool:
+    """Whether a worker of this name ever worked with this database, as far as it remembers."""
+    return session.get(WorkerRow, worker) is not None
+
+
 def hears(session: Session, queue: str, journals: Collection[str]) -> bool:
     """Whether a worker is alive that hears a queue and has one of these journals.
 

@@ -12,9 +12,6 @@ from dataclasses import dataclass
 from typing import Protocol
 
 import structlog
-from redis import Redis, RedisError
-from redis.backoff import NoBackoff
-from redis.retry import Retry
 
 from mailer.kit.errors import Unavailable
 
@@ -153,6 +150,11 @@ class RedisBuckets:
         prefix: str = "dibao:pace:",
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
+        from redis import Redis, RedisError  # noqa: PLC0415  # 6 MB; most installations have none
+        from redis.backoff import NoBackoff  # noqa: PLC0415
+        from redis.retry import Retry  # noqa: PLC0415
+
+        self._away = (RedisError, OSError)
         self._redis = Redis.from_url(
             url,
             socket_timeout=_PATIENCE,
@@ -174,7 +176,7 @@ class RedisBuckets:
         if own is None or self._clock() >= self._ask_at:
             try:
                 taken = self._shared(buckets, want)
-            except (RedisError, OSError) as away:
+            except self._away as away:
                 own = self._fall_back(away)
             else:
                 self._back()

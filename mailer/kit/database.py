@@ -9,13 +9,9 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any, Final, TypeVar
+from typing import TYPE_CHECKING, Any, Final, TypeVar
 
 import psycopg
-from alembic import command
-from alembic.config import Config
-from alembic.runtime.migration import MigrationContext
-from alembic.script import ScriptDirectory
 from sqlalchemy import (
     DateTime,
     Engine,
@@ -35,6 +31,9 @@ from sqlalchemy.types import TypeEngine
 
 from mailer.kit.errors import Misconfigured, Unavailable
 
+if TYPE_CHECKING:
+    from alembic.config import Config
+
 MIGRATIONS = Path(__file__).parents[1] / "migrations"
 T = TypeVar("T")
 TRIES: Final = 5
@@ -43,6 +42,7 @@ TRIES: Final = 5
 _PATIENCE = 30  # seconds until somebody who wants to write to SQLite gives up
 _LOOK = 0.004  # seconds between two looks whether SQLite can be written to
 _READING = "dibao_reading"
+_NOW = select(func.now())
 # How a database says that trying again can help, or that the fault is its host's.
 _AWAY = ("connection", "is locked", "unable to open", "is full", "disk i/o", "readonly database")
 
@@ -146,21 +146,12 @@ class Database:
         self.engine.dispose(close=False)
 
 
-def after_commit(session: Session, act: Callable[[], object]) -> None:
-    """Call `act` once the session's transaction is committed, never if it is rolled back."""
-
-    def run(_: Session) -> None:
-        act()
-
-    event.listen(session, "after_commit", run, once=True)
-
-
 def database_now(session: Session) -> datetime:
     """The database's own time, by which leases go: workers' clocks differ."""
     if session.get_bind().dialect.name == "sqlite":
         stamp = session.scalar(text("SELECT strftime('%Y-%m-%d %H:%M:%f', 'now')"))
         return datetime.fromisoformat(str(stamp)).replace(tzinfo=UTC)
-    moment = session.scalar(select(func.now()))
+    moment = session.scalar(_NOW)
     assert isinstance(moment, datetime)
     return moment.astimezone(UTC)
 
@@ -243,6 +234,8 @@ def copy_rows(
 
 def upgrade(database: Database) -> None:
     """Bring the schema to this version's; doing it again changes nothing."""
+    from alembic import command  # noqa: PLC0415  # 8 MB, and who only sends needs none of it
+
     config = _alembic()
     with _translated(), database.engine.connect() as connection:
         if not database.is_sqlite:
@@ -257,12 +250,17 @@ def upgrade(database: Database) -> None:
 
 def is_current(database: Database) -> bool:
     """Whether the schema is the one this version expects."""
+    from alembic.runtime.migration import MigrationContext  # noqa: PLC0415  # as above
+    from alembic.script import ScriptDirectory  # noqa: PLC0415
+
     with _translated(), database.engine.connect() as connection:
         here = MigrationContext.configure(connection).get_current_revision()
     return here == ScriptDirectory.from_config(_alembic()).get_current_head()
 
 
-def _alembic() -> Config:
+def _alembic() -> "Config":
+    from alembic.config import Config  # noqa: PLC0415  # as above
+
     config = Config()
     config.set_main_option("script_location", str(MIGRATIONS))
     return config

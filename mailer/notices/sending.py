@@ -16,6 +16,7 @@ import structlog
 from sqlalchemy.orm import Session
 
 from mailer.delivery import brakes
+from mailer.delivery.deadline import boot_clock
 from mailer.delivery.relay import Message, Relay, Trouble, Unsent
 from mailer.delivery.verdict import Patience
 from mailer.kit import clock
@@ -134,9 +135,9 @@ class Sender:
         if not batch:
             return None
         open_ = {leased.id: leased for leased in batch}
-        until = time.monotonic() + terms.dots
+        until = boot_clock() + terms.dots  # a machine that sleeps loses its lease too
         try:
-            return self._offer(open_, lambda: time.monotonic() < until)
+            return self._offer(open_, lambda: boot_clock() < until)
         finally:
             self._give_back(open_)
 

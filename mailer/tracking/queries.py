@@ -9,7 +9,6 @@ from sqlalchemy.orm import InstrumentedAttribute, Session
 
 from mailer.campaigns import queries as campaigns
 from mailer.campaigns.campaign import EditionId
-from mailer.delivery import lanes
 from mailer.kit.database import Moment
 from mailer.rendering.edition import EditionLink, loads
 from mailer.tracking.agents import Kind as AgentKind
@@ -18,6 +17,7 @@ from mailer.tracking.judging import Letters, Remembered
 from mailer.tracking.machines import Verdict
 from mailer.tracking.models import EventReviewRow, EventRow, RecentHitRow
 from subscribers import queries as subscribers
+from subscribers.provider import OTHER, provider_of
 
 AT_ONCE = 500  # values in one IN
 T = TypeVar("T")
@@ -103,7 +103,7 @@ def recipients(session: Session, pairs: Iterable[Pair]) -> dict[Pair, Recipient]
         )
         for identity, edition, at, tracking, address in rows:
             domain = address.rpartition("@")[2].lower()
-            if lanes.lane_of(domain) != lanes.OTHER:
+            if provider_of(domain) != OTHER:
                 domain = ""  # a provider's readers are strangers to each other, and many
             found[campaign, identity] = Recipient(edition, at, tracking, domain)
     return found

@@ -4,7 +4,6 @@ from typing import IO, Final
 
 from subscribers.intake.delimited import Delimited
 from subscribers.intake.row import FileInvalid, Table
-from subscribers.intake.workbook import Workbook
 
 _ARCHIVE: Final = b"PK\x03\x04"
 _OTHERS: Final = (
@@ -25,6 +24,8 @@ def opened(stream: IO[bytes], *, encoding: str = "") -> Table:
     stream.seek(0)
     beginning = stream.read(16)
     if beginning.startswith(_ARCHIVE):
+        from subscribers.intake.workbook import Workbook  # noqa: PLC0415  # 1 MB, seldom needed
+
         return Workbook(stream)
     for mark, words in _OTHERS:
         if beginning.startswith(mark):

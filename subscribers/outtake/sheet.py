@@ -4,8 +4,6 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, Final
 
-import xlsxwriter
-
 from subscribers.outtake.asked import Asked
 from subscribers.outtake.writers import Cell, heading, one_cell
 
@@ -24,6 +22,8 @@ class SheetWriter:
 
     def __init__(self, path: Path, asked: Asked, *, folder: Path, rows: int = ROWS) -> None:
         """Begin the file `path`; what is written meanwhile lies in `folder`."""
+        import xlsxwriter  # noqa: PLC0415  # 2 MB that few processes ever need
+
         self._book = xlsxwriter.Workbook(str(path), {**_PLAIN, "tmpdir": str(folder)})
         self._names = [heading(name) for name in asked.columns]
         self._rows = rows

@@ -13,7 +13,7 @@ from pathlib import Path
 from celery.__main__ import main as celery
 
 from mailer import app, equipment  # noqa: F401  # imported once, for every worker forked
-from mailer.delivery.run import Terms
+from mailer.delivery.tools import Terms
 from tests.faults import failpoints, sender
 from tests.faults.failpoints import Armed
 
@@ -30,10 +30,12 @@ def work(
     for name in [n for n in os.environ if n.startswith("DIBAO_")]:
         del os.environ[name]
     os.environ.update(environment)
-    equipment.Terms = functools.partial(Terms, judged_after=judged_after, relay_rest=0.3)  # type: ignore[misc,assignment]
+    terms = functools.partial(Terms, judged_after=judged_after, relay_rest=0.3)
+    setattr(equipment, "Terms", terms)  # noqa: B010  # no name of it that others may import
     if failpoint:
         failpoints.install(Armed.parse(failpoint), marker)
-    sys.argv = ["celery", *COMMAND, *QUIET]
+    name = f"--hostname=faults-{os.getpid()}@%h"  # two of one name do not share a RabbitMQ
+    sys.argv = ["celery", *COMMAND, *QUIET, name]
     celery()
 
 

@@ -5,7 +5,8 @@ to leave, and the books have to agree with both.
 """
 
 from collections import Counter
-from collections.abc import Iterable, Set
+from collections.abc import Iterable
+from collections.abc import Set as AbstractSet
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
@@ -41,8 +42,10 @@ class Findings:
 
     def wrong(self, *, uncertain: int) -> tuple[str, ...]:
         """What breaks the promise, where so many may be uncertain at most; empty where it holds."""
-        names = ("lost", "duplicated", "unexpected", "phantom", "contradicted")
-        names += ("uncertain_resolved_wrong", "bled", "conservation")
+        names = (
+            *("lost", "duplicated", "unexpected", "phantom", "contradicted"),
+            *("uncertain_resolved_wrong", "bled", "conservation"),
+        )
         found = [f"{name}: {_some(getattr(self, name))}" for name in names if getattr(self, name)]
         if len(self.uncertain) > uncertain:
             found.append(f"{len(self.uncertain)} uncertain, at most {uncertain} may be")
@@ -72,7 +75,7 @@ def check(
     campaign: CampaignId,
     letters: Iterable[Letter],
     *,
-    refused: Set[str] = frozenset(),
+    refused: AbstractSet[str] = frozenset(),
     skipped: int = 0,
 ) -> Findings:
     """Compare. `refused` are the people the sink says no to; `skipped`: so many may be, as told."""
@@ -124,7 +127,7 @@ def _lines(database: Database, campaign: CampaignId) -> dict[str, _Line]:
         }
 
 
-def _is_lost(line: _Line, refused: Set[str]) -> bool:
+def _is_lost(line: _Line, refused: AbstractSet[str]) -> bool:
     if line.final == "refused":
         return line.address not in refused
     return line.final in {"open", "expired"}
@@ -137,11 +140,11 @@ def _denies(line: _Line) -> bool:
 def _wrongly_resolved(lines: Iterable[_Line], took: Counter[str]) -> Iterable[str]:
     for line in lines:
         left = took[line.address] > 0
-        if line.learnt == "accepted" and not left:
-            yield line.address
-        elif line.learnt in {"refused", "abandoned"} and left:
-            yield line.address
-        elif line.learnt == "resend" and left:  # known not to have left, and it had
+        if left:  # "resend": known not to have left
+            wrong = line.learnt in {"refused", "abandoned", "resend"}
+        else:
+            wrong = line.learnt == "accepted"
+        if wrong:
             yield line.address
 
 

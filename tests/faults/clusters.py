@@ -38,7 +38,8 @@ class Cluster:
             **options,
         }
         words = " ".join(f"-c {name}={value or repr('')}" for name, value in given.items())
-        self._run("pg_ctl", "-D", f"{self.data}", "-w", "-l", f"{self.data}.log", "-o", words, "start")
+        place = ("-D", f"{self.data}", "-l", f"{self.data}.log")
+        self._run("pg_ctl", *place, "-w", "-o", words, "start")
 
     def stop(self, how: str = "immediate") -> None:
         """Stop it: `immediate` is a crash, `fast` is in order."""

@@ -357,7 +357,8 @@ def _on_commit(place: Commit, trigger: Trigger) -> None:
 
     @contextmanager
     def transaction(self: Database) -> Iterator[Any]:
-        outer, _WORK.said = getattr(_WORK, "said", set()), set()
+        outer: set[Any] = getattr(_WORK, "said", set())
+        _WORK.said = set()
         try:
             with _committed(place, trigger, original(self)) as session:
                 yield session
@@ -368,9 +369,7 @@ def _on_commit(place: Commit, trigger: Trigger) -> None:
 
 
 @contextmanager
-def _committed(
-    place: Commit, trigger: Trigger, work: AbstractContextManager[Any]
-) -> Iterator[Any]:
+def _committed(place: Commit, trigger: Trigger, work: AbstractContextManager[Any]) -> Iterator[Any]:
     with work as session:
         yield session
         if place.when == "before" and _applies(place) and trigger.is_due():
@@ -397,8 +396,7 @@ def _noting(target: str, function: Callable[..., Any]) -> Callable[..., Any]:
 
 
 _RECORD_SIZES = {
-    kind: testimony.ANSWER.size if kind == Kind.REPLY else testimony.PLACE.size
-    for kind in Kind
+    kind: testimony.ANSWER.size if kind == Kind.REPLY else testimony.PLACE.size for kind in Kind
 }
 
 

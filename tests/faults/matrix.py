@@ -4,7 +4,8 @@
 
 The smoke set is the same in every run of the tests; --full runs all cells and writes
 docs/faults.md. It may be interrupted: results are appended to var/faults/, and the same seed goes
-on where it stopped. --only runs the cells whose name holds the text, and prints what they came to.
+on where it stopped; what broke a promise is run again. --only runs the cells whose name holds the
+text, and prints what they came to.
 """
 
 import argparse
@@ -12,7 +13,7 @@ import json
 import sys
 import tempfile
 import time
-from collections.abc import Iterable, Iterator
+from collections.abc import Generator, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor, as_completed
 from pathlib import Path
 
@@ -70,7 +71,7 @@ def smoke() -> tuple[Cell, ...]:
 
 def run(
     world: World, chosen: Iterable[Cell], seed: int, folder: Path, *, side_by_side: int
-) -> Iterator[Outcome]:
+) -> Generator[Outcome, None, None]:
     """Run cells side by side; outcomes as they come."""
     lanes = Lanes(side_by_side)
 
@@ -105,7 +106,7 @@ def kept(file: Path) -> list[Outcome]:
     if not file.exists():
         return []
     lines = file.read_text(encoding="utf-8").splitlines()
-    return [Outcome(**(json.loads(text) | {})) for text in lines]
+    return [Outcome(**json.loads(text)) for text in lines]
 
 
 def main() -> int:
@@ -123,23 +124,23 @@ def main() -> int:
     outcomes = [outcome for outcome in before if outcome.holds]
     people = options.people or (PEOPLE if options.full else SMOKE_PEOPLE)
     begun = time.monotonic()
-    with tempfile.TemporaryDirectory(prefix="dibao-faults-") as folder:
-        with World(Path(folder) / "world", people) as world:
-            todo = [cell for cell in chosen if str(cell) not in there and _possible(world, cell)]
-            done = run(
-                *(world, todo, options.seed, Path(folder) / "runs"), side_by_side=options.lanes
-            )
-            for outcome in done:
-                outcomes.append(outcome)
-                sys.stdout.write(line(outcome) + "\n")
-                sys.stdout.flush()
-                if options.full:
-                    with file.open("a", encoding="utf-8") as results:
-                        results.write(json.dumps(outcome.dumps()) + "\n")
-                if options.minutes and time.monotonic() - begun > options.minutes * 60:
-                    sys.stdout.write("time is up; the same seed goes on from here\n")
-                    done.close()
-                    break
+    with (
+        tempfile.TemporaryDirectory(prefix="dibao-faults-") as folder,
+        World(Path(folder) / "world", people) as world,
+    ):
+        todo = [cell for cell in chosen if str(cell) not in there and _possible(world, cell)]
+        done = run(*(world, todo, options.seed, Path(folder) / "runs"), side_by_side=options.lanes)
+        for outcome in done:
+            outcomes.append(outcome)
+            sys.stdout.write(line(outcome) + "\n")
+            sys.stdout.flush()
+            if options.full:
+                with file.open("a", encoding="utf-8") as results:
+                    results.write(json.dumps(outcome.dumps()) + "\n")
+            if options.minutes and time.monotonic() - begun > options.minutes * 60:
+                sys.stdout.write("time is up; the same seed goes on from here\n")
+                done.close()
+                break
     if options.full:
         report.write(outcomes, chosen, seed=options.seed, people=people)
     broken = [outcome for outcome in outcomes if not outcome.holds]

@@ -123,7 +123,7 @@ class _Wire:
     ) -> None:
         try:
             while data := await reader.read(65536):
-                while self.proxy.swallows:
+                while self.proxy.swallows:  # noqa: ASYNC110  # another thread sets it
                     await asyncio.sleep(0.05)
                 if self.proxy.delay:
                     await asyncio.sleep(self.proxy.delay)

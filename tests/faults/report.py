@@ -31,9 +31,7 @@ def page(outcomes: Sequence[Outcome], chosen: Sequence[Cell], *, seed: int, peop
         _table(("figure", "value"), _totals(outcomes)),
         "## By failpoint",
         "Runs that kept the promise, of all runs, and the uncertain letters of all of them.",
-        _table(
-            ("failpoint", "kill9", "stop", "raise", "enospc", "uncertain"), _by_point(outcomes)
-        ),
+        _table(("failpoint", "kill9", "stop", "raise", "enospc", "uncertain"), _by_point(outcomes)),
         "## By database and broker",
         _table(("database", "broker", "runs", "kept", "uncertain"), _by_stack(outcomes)),
         "## What broke",
@@ -64,8 +62,10 @@ def _totals(outcomes: Sequence[Outcome]) -> list[tuple[Any, ...]]:
     def total(name: str) -> int:
         return sum(int(one.counts.get(name, 0)) for one in outcomes)
 
-    names = ("lost", "duplicated", "unexpected", "phantom", "contradicted")
-    names += ("uncertain_resolved_wrong", "bled")
+    names = (
+        *("lost", "duplicated", "unexpected", "phantom", "contradicted"),
+        *("uncertain_resolved_wrong", "bled"),
+    )
     rows: list[tuple[Any, ...]] = [
         ("runs", len(outcomes)),
         ("runs that kept the promise", sum(one.holds for one in outcomes)),
@@ -136,4 +136,5 @@ def _commit() -> str:
 
 
 def _machine() -> str:
-    return f"{os.cpu_count()} cores, {platform.system()} {platform.machine()}, Python {platform.python_version()}"
+    system, python = f"{platform.system()} {platform.machine()}", platform.python_version()
+    return f"{os.cpu_count()} cores, {system}, Python {python}"

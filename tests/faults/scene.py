@@ -1,16 +1,15 @@
-"""A campaign under way, a sink with manners and worker processes: what a test of one fault needs."""
+"""A campaign under way, a sink with manners, worker processes: what a test of one fault needs."""
 
 from collections.abc import Collection
 from contextlib import ExitStack, suppress
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 
 from sqlalchemy import func, select
 from sqlalchemy.orm import Session
 
 from mailer.campaigns import queries as campaigns
-from mailer.campaigns.campaign import CampaignId
 from mailer.delivery import queries
 from mailer.delivery.models import BatchRow
 from mailer.delivery.queries import Progress
@@ -49,14 +48,14 @@ class Scene:
     ) -> None:
         self.database, self.folder, self.people = database, folder, people
         self.manners = manners or Manners(linger=0.002)
-        self.campaign: CampaignId = books.sending(database, people, batch_size=batch)
+        self.campaign = books.sending(database, people, batch_size=batch)
         self.sink = Sink(folder / "sink", self.manners)
         self.journals = folder / "journal"
         self.log = folder / "log"
         self.workers: list[Any] = []
         self._stack = ExitStack()
 
-    def __enter__(self) -> "Scene":
+    def __enter__(self) -> Self:
         self._stack.enter_context(self.sink)
         self._stack.callback(self._leave)
         return self

@@ -24,11 +24,11 @@ from mailer.campaigns.campaign import State
 from mailer.delivery.compose import Composers, Letterhead
 from mailer.delivery.dispatch import Dispatcher
 from mailer.delivery.engine import relay_from_url
+from mailer.delivery.exchange import Timeouts
 from mailer.delivery.instance import Guard
 from mailer.delivery.journal import Journal
-from mailer.delivery.run import Terms
-from mailer.delivery.smtp import Timeouts
 from mailer.delivery.testimony import Mode
+from mailer.delivery.tools import Terms
 from mailer.delivery.verdict import Patience
 from mailer.kit.database import Database
 from mailer.kit.signing import Keyring
@@ -38,7 +38,7 @@ from tests.faults.failpoints import Armed
 
 TERMS = Terms(chunk_size=20, batch_size=100)
 CONNECTIONS = 4
-SECRET = "the-secret-of-the-fault-tests"
+SECRET = "the-secret-of-the-fault-tests"  # noqa: S105  # of no installation
 _log = structlog.get_logger()
 
 
@@ -144,7 +144,7 @@ def work(spec: Spec) -> None:
             if dispatcher.sweep():
                 while dispatcher.work().more_due:
                     pass
-        except Exception:  # as the jobs do: the sweep looks again
+        except Exception:  # noqa: BLE001  # as the jobs do: the sweep looks again
             _log.exception("the sweep looks again")
         ending.wait(0.05)
     for _ in range(50):

@@ -30,6 +30,8 @@ class BrokenOff:
     def __init__(self, relay: SmtpRelay, after: int) -> None:
         self.relay, self.after = relay, after
         self.stop, self.close = relay.stop, relay.close
+        self.room, self.slow_start, self.drop = relay.room, relay.slow_start, relay.drop
+        self.wait = relay.wait
 
     def send(
         self, messages: Iterable[Message], *, in_time: Callable[[], bool] | None = None

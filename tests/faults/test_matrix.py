@@ -6,6 +6,7 @@ They run side by side from the first test on; each test waits for its own.
 from collections.abc import Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
+from typing import cast
 
 import pytest
 
@@ -53,7 +54,7 @@ def test_nobody_is_lost_or_mailed_twice(
     cell: Cell, smoke: Smoke, request: pytest.FixtureRequest
 ) -> None:
     wanted = [
-        item.callspec.params["cell"]
+        cast("Cell", item.callspec.params["cell"])
         for item in request.session.items
         if isinstance(item, pytest.Function) and item.originalname == request.node.originalname
     ]

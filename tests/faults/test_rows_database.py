@@ -9,14 +9,15 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import BinaryIO
+from typing import Any, BinaryIO
 from unittest.mock import patch
 from urllib.parse import urlsplit, urlunsplit
 
 import pytest
-from sqlalchemy import select
+from sqlalchemy import select, update
 
-from mailer.delivery.models import BrakeRow
+from mailer.delivery import audience
+from mailer.delivery.models import BrakeRow, WorkerRow
 from mailer.kit.database import Database
 from subscribers import actions as subscribers
 from subscribers.models import SubscriberRow
@@ -155,6 +156,7 @@ def test_a_standby_takes_over_that_missed_the_last_commits(
             time.sleep(2)
             held(one, before)
         finally:
+            one.database.close()
             second.stop()
     database.close()
 
@@ -183,6 +185,8 @@ def test_a_copy_of_the_database_is_started_elsewhere(
         copy.close()
         before = one.sink.count
         original, one.database = one.database, Database(f"sqlite:///{file}")
+        with one.database.transaction() as session:  # the copy is some hours old
+            session.execute(update(WorkerRow).values(heartbeat_at=books.NOON))
         one.worker(url=one.database.url, journals=tmp_path / "clone" / "journal")
         time.sleep(2.5)
         held(one, before)
@@ -305,3 +309,24 @@ def test_who_leaves_after_the_freeze_gets_nothing(scene: Scenes) -> None:
     found = one.check(uncertain=0, skipped=21)
     assert found.outcomes == {"accepted": 79, "skipped": 21}
     assert not {reader(n) for n in range(80, 101)} & {x.recipient for x in one.sink.letters()}
+
+
+def test_a_freeze_that_does_not_add_up_is_thrown_away(database: Database) -> None:
+    """Fault 44: people counted and not stored, or the other way round."""
+    with database.transaction() as session:
+        books.people(session, 5)
+        campaign = books.campaign(session)
+    filled = audience.fill
+
+    def one_too_many(*args: Any) -> int:
+        return filled(*args) + 1
+
+    with (
+        patch.object(audience, "fill", one_too_many),
+        pytest.raises(ValueError, match="6 candidates are not"),
+        database.transaction() as session,
+    ):
+        books.launched(session, campaign)
+    with database.transaction() as session:
+        assert books.stored(session, campaign).frozen_at is None
+        assert books.launched(session, campaign).audience == 5

@@ -141,7 +141,7 @@ def test_one_recipient_is_refused(scene: Scenes) -> None:
 
 def test_the_relay_does_not_let_us_in(sqlite_scene: Scenes) -> None:
     """Fault 39: nobody is failed for it; the campaign waits for the relay."""
-    times = {n: "535@auth" for n in range(1, 4)}
+    times = dict.fromkeys(range(1, 4), "535@auth")
     one = sqlite_scene(manners=Manners(times={"auth": times}))
     one.worker(connections=1)
     until("the brake", lambda: bool(brakes_on(one)))
@@ -158,7 +158,7 @@ def test_the_relay_does_not_let_us_in(sqlite_scene: Scenes) -> None:
 
 def test_the_relay_closes_after_a_few_letters_each(sqlite_scene: Scenes) -> None:
     """Fault 40: reconnecting is no error."""
-    times = {n: "drop@mail" for n in (11, 23, 37)}
+    times = dict.fromkeys((11, 23, 37), "drop@mail")
     one = sqlite_scene(manners=Manners(times={"mail": times}))
     one.finish()
 
@@ -167,9 +167,7 @@ def test_the_relay_closes_after_a_few_letters_each(sqlite_scene: Scenes) -> None
 
 
 @pytest.mark.parametrize("fate", ["swallow", "cut", "reset", "half-close"])
-def test_the_way_to_the_relay_breaks(
-    sqlite_database: Database, tmp_path: Path, fate: str
-) -> None:
+def test_the_way_to_the_relay_breaks(sqlite_database: Database, tmp_path: Path, fate: str) -> None:
     """Fault 41, and its neighbours: at most one letter for each connection is uncertain."""
     with (
         Scene(sqlite_database, tmp_path, manners=Manners(linger=0.02)) as one,

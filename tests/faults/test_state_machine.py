@@ -16,7 +16,7 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from functools import cache
 from pathlib import Path
-from typing import Any, cast
+from typing import TYPE_CHECKING, Any, cast
 
 from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
@@ -31,7 +31,6 @@ from mailer.delivery import actions, batch, chunk, journal, ledger, queries, set
 from mailer.delivery.actions import Manner
 from mailer.delivery.adoption import Reading
 from mailer.delivery.batch import Person
-from mailer.delivery.compose import Composer
 from mailer.delivery.held import STOPPED, Held, Rest
 from mailer.delivery.journal import Journal
 from mailer.delivery.ledger import News
@@ -43,6 +42,9 @@ from subscribers import actions as subscribers
 from subscribers.models import SubscriberRow
 from tests.fakes import books
 from tests.faults.world import CAMPAIGN, populate
+
+if TYPE_CHECKING:
+    from mailer.delivery.compose import Composer
 
 PEOPLE, BATCH, CHUNK, CONNECTIONS = 12, 6, 3, 2
 STEPS = int(os.environ.get("FAULT_STEPS", "0"))
@@ -83,6 +85,7 @@ class Worker:
     halted: bool = False  # it has seen a stop
     again: bool = False  # the outcome of its last commit is unknown
     asleep: bool = False  # SIGSTOP
+    void: bool = False  # its lease was taken away, with all others
 
     @property
     def awake(self) -> bool:
@@ -146,7 +149,7 @@ class Sending(RuleBasedStateMachine):
         if found is not None:
             composer = cast("Composer", None)
             worker.held = Held(found, composer, Patience((timedelta(minutes=30),)))
-            worker.late = False
+            worker.late = worker.void = False
 
     @rule(who=st.integers(0, 2), fate=st.sampled_from(FATES))
     def start(self, who: int, fate: str) -> None:
@@ -167,9 +170,7 @@ class Sending(RuleBasedStateMachine):
                 self.enter(session, worker, news, fenced=started)
                 if started:
                     segments = campaigns.campaign(session, CAMPAIGN).segments
-                    people = chunk.people(
-                        session, held.lease, segments, held.to, to, now=NOW
-                    )
+                    people = chunk.people(session, held.lease, segments, held.to, to, now=NOW)
         except Broken:
             held.put_back(news)
             worker.again = True
@@ -179,6 +180,7 @@ class Sending(RuleBasedStateMachine):
         if people is None:
             held.rest = Rest(STOPPED)
             return
+        assert not worker.void, "a lease that was taken away starts no chunk"
         held.begin(number, to, people, NOW)
         worker.queue = list(people.people)
         assert not self.barred & {p.subscriber for p in people.people}, "suppressed before (I6)"
@@ -289,7 +291,8 @@ class Sending(RuleBasedStateMachine):
         with self.database.transaction() as session:
             waiting = update(BatchRow).where(BatchRow.state == "open")
             session.execute(waiting.values(not_before=LONG_AGO))
-            names = set(session.scalars(select(BatchRow.worker).where(BatchRow.worker.is_not(None))))
+            named = select(BatchRow.worker).where(BatchRow.worker.is_not(None))
+            names = set(session.scalars(named))
         for name in names - alive:
             self.expire(name or "")
 
@@ -297,6 +300,15 @@ class Sending(RuleBasedStateMachine):
     def judge(self) -> None:
         with self.database.transaction() as session:
             settling.judge(session, now=NOW)
+
+    @rule(really=st.sampled_from((False,) * 4 + (True,)))
+    def void_leases(self, really: bool) -> None:
+        """As where a database turns out to be restored (S14); nobody's lease counts any more."""
+        if really:
+            with self.database.transaction() as session:
+                settling.void_leases(session)
+            for worker in self.workers:
+                worker.void = worker.held is not None
 
     @rule(person=st.integers(1, PEOPLE))
     def suppress(self, person: int) -> None:
@@ -561,7 +573,8 @@ class Sending(RuleBasedStateMachine):
             letters = self.wire[who]
             assert letters <= 1, f"{who} got {letters}"
             assert outcome != "open", f"nobody accounts for {who}"
-            assert letters == 0 or outcome in {"accepted", "uncertain"}, f"{who}: {outcome}, and got it"
+            told = f"{who}: {outcome}, and got it"
+            assert letters == 0 or outcome in {"accepted", "uncertain"}, told
             assert letters == 1 or outcome != "accepted", f"{who}: accepted, and got none"
 
     def left_open(self) -> list[Any]:
@@ -571,7 +584,7 @@ class Sending(RuleBasedStateMachine):
 
 TestSending = Sending.TestCase
 TestSending.settings = settings(
-    max_examples=max(40, STEPS // 100),
+    max_examples=max(20, STEPS // 100),
     stateful_step_count=100 if STEPS else 50,
     suppress_health_check=list(HealthCheck),
 )

@@ -151,9 +151,7 @@ def populate(database: Database, people: int) -> None:
     with database.transaction() as session:
         subscribers.ensure_segments(session)
         subscribers.remember_key(session, KEY)
-        bulk.add_confirmed(
-            session, new, now=books.NOON, key=KEY, source="a test", wording="Yes."
-        )
+        bulk.add_confirmed(session, new, now=books.NOON, key=KEY, source="a test", wording="Yes.")
         books.campaign(session)
 
 

@@ -134,7 +134,7 @@ class Boards:
             deferrals = trouble.deferrals(session, campaign)
             uncertain = _uncertain(session, campaign) if progress.uncertain else ()
             report = self._report(session, found, watched, fresh=fresh)
-            waits = held(session, found, lanes, self._app.settings.data_dir)
+            waits = held(session, found, lanes, self._app.settings.data_dir, now=self._app.now())
         elapsed = _elapsed(found, self._app.now())
         rate = _rate(watched.samples, self._clock(), progress.settled, found, elapsed)
         moving = found.state is State.SENDING and rate > 0

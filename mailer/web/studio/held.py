@@ -8,10 +8,10 @@ from pathlib import Path
 from sqlalchemy.orm import Session
 
 from mailer.campaigns.campaign import Campaign, State
-from mailer.delivery import brakes
+from mailer.delivery import brakes, trouble
 from mailer.delivery.brakes import RESTORE, Brake, Seen
 from mailer.delivery.hold import hold_file
-from mailer.delivery.trouble import LaneProgress
+from mailer.delivery.trouble import LaneProgress, Wait
 
 _ON_THE_WAY = frozenset({State.SENDING, State.PAUSED})
 
@@ -32,6 +32,7 @@ class Held:
     hold: Hold | None = None
     brakes: tuple[Brake, ...] = ()  # of relays and lanes it has letters for
     canary: bool = False  # the rest waits for how the first letters fare
+    waits: tuple[Wait, ...] = ()  # people whose letters leave later, and why
 
 
 def hold(session: Session, directory: Path) -> Hold | None:
@@ -40,7 +41,12 @@ def hold(session: Session, directory: Path) -> Hold | None:
 
 
 def held(
-    session: Session, campaign: Campaign, lanes: Sequence[LaneProgress], directory: Path
+    session: Session,
+    campaign: Campaign,
+    lanes: Sequence[LaneProgress],
+    directory: Path,
+    *,
+    now: datetime,
 ) -> Held:
     """What holds a campaign up; a campaign that is not on its way waits for nothing else."""
     seen = brakes.seen(session)
@@ -54,7 +60,8 @@ def held(
         if waiting and (brake.scope == "relay" or (brake.scope == "lane" and brake.name in waiting))
     )
     tried = bool(campaign.canary_size) and campaign.canary_passed_at is None
-    return Held(everything, held_up, canary=tried and bool(waiting))
+    later = trouble.waits(session, campaign.id, now=now) if waiting else ()
+    return Held(everything, held_up, canary=tried and bool(waiting), waits=later)
 
 
 def _hold(seen: Seen, directory: Path) -> Hold | None:

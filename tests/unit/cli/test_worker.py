@@ -72,7 +72,7 @@ def test_those_there_are_are_listed_and_the_silent_explained() -> None:
     assert len(json.loads(dibao("list", "--all", "--json").stdout)) == 3
     told = dibao("list").stdout
     assert " all " in told
-    assert "RB15" in told
+    assert "RB1." in told
 
 
 def test_a_host_is_well_where_a_worker_of_it_lives() -> None:

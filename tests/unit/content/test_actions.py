@@ -93,15 +93,7 @@ def test_approval_names_a_hash_and_a_change_is_a_draft_again(database: Database)
     found = stored(database, number)
     assert (found.state, found.approved_revision) == ("draft", 1)
     with database.reading() as session:
-        assert queries.approved(session, number).hash == approved
-        assert queries.approved(session, number).issue.greeting == ""
-
-
-def test_what_was_never_approved_is_not_to_be_sent(database: Database) -> None:
-    number = save(database, ISSUE)
-
-    with database.reading() as session, pytest.raises(queries.IssueNotApproved, match="approve it"):
-        queries.approved(session, number)
+        assert document.hash_of(queries.revision(session, number, 1)) == approved
 
 
 def test_issues_are_listed_newest_first_with_their_items(database: Database) -> None:
@@ -137,7 +129,6 @@ def test_an_issue_that_is_not_there_is_said_so(database: Database) -> None:
     with database.reading() as session:
         for ask in (
             lambda: queries.issue(session, nobody),
-            lambda: queries.approved(session, nobody),
             lambda: queries.revision(session, nobody, 1),
             lambda: queries.identify(session, "nothing"),
             lambda: actions.approve(session, nobody, now=NOON),

@@ -1,6 +1,5 @@
 """A campaign is cancelled whole; what a worker learnt is entered, in time or late."""
 
-
 import pytest
 from sqlalchemy import update
 from sqlalchemy.orm import Session

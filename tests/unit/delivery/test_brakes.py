@@ -124,6 +124,11 @@ def test_many_workers_put_one_brake_on(database: Database) -> None:
     assert only.trips == 1
 
 
+def test_no_campaign_has_a_number_that_large(database: Database) -> None:
+    with database.transaction() as session, pytest.raises(BrakeNotOn):
+        brakes.release(session, "campaign", "9" * 20, by="Ada", now=NOON)
+
+
 def test_one_worker_wins_the_probe(database: Database) -> None:
     brake = on(database, LOGIN)
 

@@ -10,7 +10,7 @@ from mailer.delivery import batch, chunk, doubts, ledger, resolving, workers
 from mailer.delivery.doubts import LIVES
 from mailer.delivery.ledger import Deferral, Result
 from mailer.delivery.models import WorkerRow
-from mailer.kit.database import Database
+from mailer.kit.database import Database, database_now
 from tests.fakes import books
 from tests.fakes.books import NOON
 
@@ -99,6 +99,20 @@ def test_a_worker_may_live_until_it_has_been_silent_for_long(database: Database)
         assert not doubts.may_live(session, "nobody")
         session.execute(update(WorkerRow).values(stopped_at=NOON))
         assert not doubts.may_live(session, "one"), "it left in order"
+
+
+def test_a_longer_lease_keeps_a_letter_and_its_worker_alive_for_longer(database: Database) -> None:
+    """Or the silence of a mail log would prove too early that a letter never left."""
+    campaign = uncertain(database)
+    with database.transaction() as session:
+        now = database_now(session)
+        beat = update(WorkerRow).where(WorkerRow.id == "one")
+        session.execute(beat.values(heartbeat_at=now - LIVES - HOUR))
+        (ada, _) = doubts.doubts(session, campaign, lives=LIVES + 2 * HOUR)
+
+        assert (ada.until, ada.alive) == (NOON + HOUR + LIVES + 2 * HOUR, True)
+        assert not doubts.may_live(session, "one")
+        assert doubts.may_live(session, "one", lives=LIVES + 2 * HOUR)
 
 
 def test_witnesses_of_the_same_batches_come_first(database: Database) -> None:

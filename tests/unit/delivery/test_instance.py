@@ -12,11 +12,15 @@ from sqlalchemy import select, update
 from mailer.delivery import actions, brakes, instance
 from mailer.delivery.batch import VOID
 from mailer.delivery.brakes import RESTORE, Brake
-from mailer.delivery.instance import FILE, Guard, Server
-from mailer.delivery.models import BatchRow, InstanceGuardRow, WorkerRow
+from mailer.delivery.instance import FILE, ForeignDirectory, Guard, Server
+from mailer.delivery.journal import Journal
+from mailer.delivery.models import BatchRow, DeliveryRow, InstanceGuardRow, WorkerRow
+from mailer.delivery.relay import Message, Reply
 from mailer.kit import clock
 from mailer.kit.database import Database
+from tests.fakes import books
 from tests.fakes.books import sending
+from tests.fakes.relay import ScriptedRelay
 
 
 def guard(database: Database, directory: Path, *, worker: str = "w1") -> Guard:
@@ -165,6 +169,33 @@ def test_another_installations_data_directory_is_an_alarm(
 
     assert reason is not None
     assert "another installation" in reason
+
+
+def test_journals_of_another_installation_are_left_alone(
+    database: Database, tmp_path: Path
+) -> None:
+    campaign = sending(database, 3)
+    check(database, tmp_path)
+    (tmp_path / FILE).write_text('{"instance": "other", "counter": 9, "synchronous": false}')
+    dead, own = (Journal.open(tmp_path / "journal", name) for name in ("dead", "own"))
+    letter = Message(campaign, 1, 1, 1, 1, "", "reader1@example.org", b"")
+    dead.append(dead.dot(letter, 1) + dead.reply(letter, 1, Reply(250, "2.0.0", "ok")))
+    dead.close()
+    one = books.dispatcher(
+        database,
+        ScriptedRelay(),
+        worker="own",
+        journal=own,
+        guard=guard(database, tmp_path).check,
+        directory=tmp_path,
+    )
+
+    assert "another installation" in one.work(campaign).held
+    with database.reading() as session:
+        assert session.scalars(select(DeliveryRow)).all() == []
+    assert dead.path.exists()
+    with pytest.raises(ForeignDirectory):
+        guard(database, tmp_path).accept(by="Ada", now=clock.now())
 
 
 def test_a_damaged_file_is_an_alarm(database: Database, tmp_path: Path) -> None:
@@ -340,13 +371,3 @@ def test_postgresql_says_who_it_is(postgres_database: Database) -> None:
 
     assert system.isdecimal()
     assert timeline == "00000001"
-
-
-def test_the_hold_file_is_read_with_its_reason(tmp_path: Path) -> None:
-    file = tmp_path / "HOLD"
-
-    assert instance.hold_file(tmp_path) is None
-    file.touch()
-    assert instance.hold_file(tmp_path) == "the file HOLD is in the data directory"
-    file.write_text("wrong\nissue\n")
-    assert instance.hold_file(tmp_path) == "wrong issue"

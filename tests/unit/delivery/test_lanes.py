@@ -2,8 +2,9 @@
 
 import pytest
 
-from mailer.delivery.lanes import LANES, MAIL_HOSTS, OTHER, Lanes, lane_of
+from mailer.delivery.lanes import MAIL_HOSTS, Lanes
 from mailer.delivery.plan import LanePlan, Plan
+from subscribers.provider import OTHER, PROVIDERS
 
 
 @pytest.mark.parametrize(
@@ -22,11 +23,11 @@ from mailer.delivery.plan import LanePlan, Plan
     ],
 )
 def test_a_domain_belongs_to_the_lane_of_its_provider(domain: str, lane: str) -> None:
-    assert lane_of(domain) == lane
+    assert Lanes.of(Plan()).lane(domain) == lane
 
 
 def test_no_domain_is_in_two_lanes() -> None:
-    domains = [domain for names in LANES.values() for domain in names]
+    domains = [domain for names in PROVIDERS.values() for domain in names]
 
     assert len(domains) == len(set(domains))
 
@@ -65,5 +66,5 @@ def test_mail_hosts_say_nothing_where_nobody_looks_them_up() -> None:
 def test_each_lane_with_domains_has_mail_hosts_of_its_own() -> None:
     hosts = [host for names in MAIL_HOSTS.values() for host in names]
 
-    assert MAIL_HOSTS.keys() == LANES.keys()
+    assert MAIL_HOSTS.keys() == PROVIDERS.keys()
     assert len(hosts) == len(set(hosts))

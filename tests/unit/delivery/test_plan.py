@@ -130,7 +130,7 @@ RELAY = f'[[relay]]\nname = "a"\nurl = "{URL}"\n'
         (RELAY + "url_file = '/nowhere'", "relay.a: write url or url_file, not both"),
         (
             "[[relay]]\nname = 'a'\nurl_file = 'nowhere'",
-            "relay.a.url_file: cannot be read: [Errno 2]",
+            "relay.a.url_file: cannot be read: No such file or directory",
         ),
         (RELAY + "lanes = ['gmial']", "relay.a.lanes: there is no lane gmial; did you mean gmail?"),
         (RELAY + "lanes = ['gmail']", "relay: none serves the lane apple"),
@@ -183,8 +183,36 @@ def test_a_password_shows_nowhere(tmp_path: Path, scheme: str, more: str) -> Non
     assert secret not in str(plan)
 
 
+@pytest.mark.parametrize(
+    ("text", "fault"),
+    [
+        ("url_file = 'smtp://dibao:hush@mx:25'", "relay.a.url_file: cannot be read"),
+        ("url = 'smtp://mx'\nname = 'smtp://dibao:hush@mx:25'", "relay.number 1.name: has to be"),
+    ],
+)
+def test_a_url_in_the_wrong_place_shows_nowhere(tmp_path: Path, text: str, fault: str) -> None:
+    (tmp_path / "delivery.toml").write_text(
+        f"[[relay]]\n{text}\n" + ("" if "name" in text else "name = 'a'\n")
+    )
+    with pytest.raises(Misconfigured) as refused:
+        Plan.read(tmp_path / "delivery.toml", url="", connections=1)
+
+    assert fault in str(refused.value)
+    assert "hush" not in str(refused.value)
+
+
+def test_a_maze_of_brackets_is_a_fault_of_the_file(tmp_path: Path) -> None:
+    (tmp_path / "delivery.toml").write_text("x = " + "[" * 5000)
+    with pytest.raises(Misconfigured, match="cannot be read"):
+        Plan.read(tmp_path / "delivery.toml", url="", connections=1)
+
+
+def test_a_relay_of_the_settings_that_is_no_url_is_left_to_be_refused_in_words() -> None:
+    assert Plan.single("smtp://[::1", 1).relays[0].name == "relay"
+
+
 def test_only_a_large_audience_has_a_canary() -> None:
-    assert BrakePlan().canary_for(999) == 0
-    assert BrakePlan().canary_for(1000) == 100
+    assert BrakePlan().canary_for(4999) == 0
+    assert BrakePlan().canary_for(5000) == 100
     assert BrakePlan(canary=100, canary_from=10).canary_for(50) == 50
     assert BrakePlan(canary=0).canary_for(10**6) == 0

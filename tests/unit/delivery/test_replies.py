@@ -103,6 +103,7 @@ def test_addresses_are_cut_out(text: bytes) -> None:
     assert "ada.l" not in said
     assert "token" not in said
     assert "@" not in said
+    assert "ada.l" not in brief(421, text, "ada.l@example.org").casefold()
 
 
 def test_long_replies_are_cut_and_lines_joined() -> None:

@@ -165,6 +165,21 @@ def test_what_is_learnt_late_stands_beside_the_uncertain_row(database: Database)
         assert outcomes(session, campaign)[1] == "uncertain", "the first result stays"
 
 
+def test_a_dead_address_is_suppressed_however_late_its_refusal_comes(database: Database) -> None:
+    campaign = books.sending(database, 2)
+    with database.transaction() as session:
+        held = lost(session, 2)
+        ledger.store(session, held, [Result(1, "uncertain", NOON)])
+        refused = Result(1, "refused", NOON, 550, "5.1.1", reason="address", suppresses=True)
+        late = [refused, replace(refused, subscriber=2)]
+
+        assert settling.record_late(session, held, late, actor="dead", now=NOON) == 2
+
+        unmailable = chunk.unmailable(session, [1, 2], SEGMENTS, now=books.NOON)
+        assert sorted(unmailable) == [1, 2]
+        assert outcomes(session, campaign)[2] == "refused"
+
+
 def test_a_contradiction_is_logged_and_never_stored(database: Database) -> None:
     campaign = books.sending(database, 1)
     with capture_logs() as logged, database.transaction() as session:

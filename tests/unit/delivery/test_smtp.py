@@ -450,6 +450,26 @@ def test_421_anywhere_loses_nothing(stage: str, offers: tuple[str, ...]) -> None
     assert sink.connections == 2
 
 
+@pytest.mark.parametrize("stage", ["rcpt", "data", "dot"])
+def test_trouble_of_a_relay_names_no_recipient(stage: str) -> None:
+    """It is logged, and shown as the reason of a brake."""
+
+    class Telling:
+        told = False
+
+        def __call__(self, asked: str, _: str) -> str | None:
+            if asked != stage or self.told:
+                return None
+            self.told = True
+            return "421 4.2.1 quillfeather is over quota, <quillfeather@example.org>"
+
+    with ScriptedSink(script=Telling()) as sink:
+        wire = Wire(sink).send(letters("quillfeather"))
+
+    assert "421 4.2.1" in str(wire.setback())
+    assert "quillfeather" not in str(wire.setback())
+
+
 UNKNOWN: dict[int, tuple[Stage, ...]] = {
     2: ("mail", "rcpt", "dot"),
     3: ("data",),

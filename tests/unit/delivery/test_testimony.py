@@ -1,13 +1,15 @@
 """However long a journal is, reading it takes little memory and misses nothing."""
 
+import os
 import tracemalloc
 from collections.abc import Iterator
 from pathlib import Path
+from zlib import crc32
 
 import pytest
 
 from mailer.delivery import testimony
-from mailer.delivery.journal import Journal
+from mailer.delivery.journal import Journal, orphans
 from mailer.delivery.relay import Message, Reply
 from mailer.delivery.testimony import ANSWER, CRC, PLACE, Kind
 
@@ -105,6 +107,30 @@ def test_damage_anywhere_hides_what_follows_and_nothing_before(kept: Journal, ba
 
     assert told.damaged
     assert len(told.last) == (batch - 1) * SIZE + 50
+
+
+@pytest.mark.parametrize(
+    ("field", "value"),
+    [(2, 2**32 - 1), (6, 2**40), (7, 2**63), (8, 333), (9, 99)],  # as in ANSWER
+)
+def test_a_record_that_says_what_cannot_be_is_damage(kept: Journal, field: int, value: int) -> None:
+    kept.append(kept.reply(letter(1, 1), 1, ACCEPTED))
+    values = list(ANSWER.unpack_from(kept.reply(letter(2, 1), 1, ACCEPTED)))
+    values[field] = value
+    record = ANSWER.pack(*values)
+    kept.append(record + CRC.pack(crc32(record)))  # whole, and yet nothing of ours
+
+    told = testimony.read(kept.path)
+
+    assert told.damaged
+    assert list(told.last) == [(7, 1, 1, 1)]
+
+
+def test_a_pipe_is_no_journal_and_is_not_waited_for(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "a.journal")
+    with pytest.raises(OSError, match="seek"):
+        testimony.read(tmp_path / "a.journal")
+    assert orphans(tmp_path) == (tmp_path / "a.journal",)
 
 
 def test_a_record_of_no_kind_is_damage(kept: Journal) -> None:

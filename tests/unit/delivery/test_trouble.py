@@ -1,10 +1,12 @@
 """The page of a campaign shows where the trouble is: which provider, and what its relay said."""
 
-from sqlalchemy import insert
+from datetime import timedelta
+
+from sqlalchemy import insert, update
 
 from mailer.delivery import trouble
-from mailer.delivery.models import AttemptRow
-from mailer.delivery.trouble import Deferrals
+from mailer.delivery.models import AttemptRow, BatchRow
+from mailer.delivery.trouble import Deferrals, Wait
 from mailer.kit.database import Database
 from tests.fakes import books
 from tests.fakes.books import NOON
@@ -50,3 +52,16 @@ def test_deferrals_are_counted_by_what_the_relay_said(database: Database) -> Non
         Deferrals(451, "4.3.0", "later", tries=3, open=2),
         Deferrals(452, "4.2.2", "later", tries=1, open=1),
     )
+
+
+def test_who_waits_is_said_with_the_reason_and_until_when(database: Database) -> None:
+    campaign = books.sending(database, 4)
+    with database.transaction() as session:
+        assert trouble.waits(session, campaign, now=NOON) == ()
+        later = update(BatchRow).values(not_before=NOON + timedelta(hours=1))
+        session.execute(later)
+        (wait,) = trouble.waits(session, campaign, now=NOON)
+        assert wait == Wait("outside its hours", 4, NOON + timedelta(hours=1))
+
+        session.execute(later.values(reason="warm-up: 20 today"))
+        assert trouble.waits(session, campaign, now=NOON)[0].reason == "warm-up: 20 today"

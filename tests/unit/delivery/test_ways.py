@@ -105,7 +105,7 @@ def test_one_journal_witnesses_all_ways(tmp_path: Path) -> None:
 
 def test_a_slow_way_holds_no_other_up() -> None:
     """The one who makes the messages asks for room, and goes on with another way meanwhile."""
-    with ScriptedSink() as quick, ScriptedSink(linger=0.05) as slow:
+    with ScriptedSink() as quick, ScriptedSink(linger=0.1) as slow:
         relay = engine(way("quick", quick), way("slow", slow, connections=1))
 
         def feed() -> Iterator[Message]:

@@ -9,9 +9,10 @@ from collections.abc import Iterable
 from typing import Any, Self, cast
 
 from mailer.delivery.envelope import Outgoing
+from mailer.delivery.exchange import Timeouts
 from mailer.delivery.handshake import Setback
 from mailer.delivery.relay import Ending, Message
-from mailer.delivery.smtp import Connection, Timeouts
+from mailer.delivery.smtp import Connection
 from tests.fakes.smtp import ScriptedSink
 
 QUICK = Timeouts(connect=5, reply=0.4, data=0.4, dot=0.4, block=0.4, quit=0.3)

@@ -12,7 +12,7 @@ from sqlalchemy.exc import DBAPIError, IntegrityError, StatementError
 from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
 
 from mailer.kit import database as kit
-from mailer.kit.database import Database, Moment, after_commit, database_now, try_lock
+from mailer.kit.database import Database, Moment, database_now, try_lock
 from mailer.kit.errors import Misconfigured, Unavailable
 from tests.servers import free_port
 
@@ -57,26 +57,6 @@ def test_an_error_undoes_all_of_it(notes: Database) -> None:
         raise ValueError("a bug")
 
     assert words(notes) == []
-
-
-def test_what_waits_for_the_commit_happens_after_it(notes: Database) -> None:
-    knocks: list[list[str]] = []
-    with notes.transaction() as session:
-        session.add(Note(id=1, words="kept"))
-        after_commit(session, lambda: knocks.append(words(notes)))
-        assert knocks == []
-
-    assert knocks == [["kept"]]
-
-
-def test_what_waits_for_the_commit_never_happens_without_it(notes: Database) -> None:
-    knocks: list[str] = []
-    with pytest.raises(ValueError, match="a bug"), notes.transaction() as session:
-        after_commit(session, lambda: knocks.append("knock"))
-        session.execute(text("SELECT 1"))
-        raise ValueError("a bug")
-
-    assert knocks == []
 
 
 @pytest.mark.parametrize(

@@ -1,5 +1,6 @@
 """The studio says what keeps letters from leaving, and how to lift it."""
 
+from datetime import timedelta
 from pathlib import Path
 
 import pytest
@@ -11,6 +12,7 @@ from mailer.campaigns.models import CampaignRow
 from mailer.delivery import brakes
 from mailer.delivery.brakes import HOLD, RESTORE
 from mailer.delivery.breakers import Trip
+from mailer.delivery.models import BatchRow
 from mailer.kit.database import Database
 from mailer.web import site
 from tests.unit.web.stand_in import LOCAL, NOON, House, campaign, house
@@ -94,3 +96,17 @@ def test_a_canary_says_that_the_rest_waits(app: House) -> None:
 
     assert "The first 2 go alone" in text
     assert "1 of them are on their way or settled. The other 1 people wait" in text
+
+
+def test_letters_that_leave_later_say_why_and_until_when(app: House) -> None:
+    number = sending(app)
+    with app.database.transaction() as session:
+        later = {"not_before": NOON + timedelta(hours=1), "reason": "warm-up: 20 today"}
+        mine = update(BatchRow).where(BatchRow.campaign_id == number, BatchRow.state == "open")
+        session.execute(mine.values(**later))
+        session.execute(update(CampaignRow).values(send_window="08:00-20:00"))
+    text = shown(app, f"/campaigns/{number}")
+
+    assert "people wait</strong> until" in text
+    assert "warm-up: 20 today" in text
+    assert "08:00-20:00" in text
