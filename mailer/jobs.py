@@ -291,7 +291,7 @@ def _edition(
     """The edition for one set of segments; None where the issue says nothing to it."""
     if issue.items and not issue.for_segments(followed).items:
         return None
-    from mailer.rendering.render import render  # noqa: PLC0415  # 6 MB, once per campaign
+    from mailer.rendering.render import render  # noqa: PLC0415  # 3.4 MB, once per campaign
 
     return render(
         issue, house, followed=followed, tracking=tracking, public_url=tools.settings.public_url

@@ -8,7 +8,7 @@ in the journal, until it can; nothing new starts before that.
 import threading
 import time
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 
 import structlog
@@ -26,6 +26,7 @@ from mailer.delivery.tools import Tools
 from mailer.kit import clock
 
 _TICK = 0.005  # seconds that results may share a moment
+_ASK_AGAIN = 900.0  # seconds; the longest that a batch rests for a warm-up: its plan may change
 _CANARY = "the first letters of its campaign go alone"
 _log = structlog.get_logger()
 
@@ -205,9 +206,12 @@ class Books:
                 return Allowed(0, 0.0, _CANARY)
             want = want if left is None else min(want, left)
         allowed = tools.pacer.reserve(session, held.relay, lease.lane, want, now)
-        if not allowed.count and allowed.why:
-            tools.closures.wait(held.relay, lease.lane, allowed.wait, allowed.why)
-        return allowed
+        if allowed.count or not allowed.why:
+            return allowed
+        tools.closures.wait(held.relay, lease.lane, allowed.wait, allowed.why)
+        shut = tools.closures.relays(lease.lane)
+        another = tools.pacer.choose(lease.lane, shut=shut) is not None
+        return replace(allowed, wait=0.0 if another else min(allowed.wait, _ASK_AGAIN))
 
     def _people(self, session: Session, held: Held, fence: "_Fence", now: datetime) -> Chunk:
         """Who stands in a chunk that is on record now; places nobody needs are free again."""

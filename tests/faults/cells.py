@@ -129,11 +129,12 @@ def plan(cell: Cell, seed: int, people: int) -> Plan:
 
 
 def _manners(dice: Random, people: int) -> Manners:
-    """Some are put off once, at either stage, and some are refused."""
+    """Some are put off once, at either stage; two are refused, which stops no campaign."""
     some = [address(n) for n in dice.sample(range(people), max(6, people // 12))]
     tries: dict[str, tuple[str, ...]] = {}
     for n, who in enumerate(some):
-        tries[who] = (("4xx@rcpt", "ok"), ("5xx@rcpt",), ("4xx@dot", "ok"))[n % 3]
+        later = (("4xx@rcpt", "ok"), ("4xx@dot", "ok"))[n % 2]
+        tries[who] = ("5xx@rcpt",) if n < 2 else later
     return Manners(tries)
 
 

@@ -87,7 +87,7 @@ def resolve(one: Scene, person: int, outcome: str, evidence: str) -> None:
 def test_the_connection_breaks_before_the_dot(sqlite_scene: Scenes, mode: str) -> None:
     """Fault 34: tried again in the same chunk, on another connection."""
     one = sqlite_scene(manners=to(7, mode, "ok"))
-    one.finish(dot_timeout=2.0)
+    one.finish(dot_timeout=8.0)
 
     found = one.check(uncertain=0 if "421" not in mode else 1)
     assert found.outcomes["accepted"] + len(found.uncertain) == one.people

@@ -176,10 +176,13 @@ def test_the_first_start_makes_secrets_and_the_second_keeps_them(
     assert (
         first["database_url"] == f"postgresql://dibao:{first['postgres_password']}@postgres/dibao"
     )
-    assert first["broker_url"] == {
-        "redis": "redis://redis:6379/0",
-        "rabbitmq": f"amqp://dibao:{first['rabbitmq_password']}@rabbitmq//",
-    }[broker]
+    assert (
+        first["broker_url"]
+        == {
+            "redis": "redis://redis:6379/0",
+            "rabbitmq": f"amqp://dibao:{first['rabbitmq_password']}@rabbitmq//",
+        }[broker]
+    )
     assert all((tmp_path / name).stat().st_mode & 0o077 == 0 for name in names)
 
 

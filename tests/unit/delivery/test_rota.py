@@ -261,6 +261,19 @@ def test_a_warm_up_sends_its_days_share_and_no_more(database: Database) -> None:
     assert (progress.accepted, progress.skipped, progress.open) == (12, 1, 17)
 
 
+def test_what_a_warm_up_does_not_take_another_relay_does(database: Database) -> None:
+    campaign = books.sending(database, 30)
+    with ExitStack() as stack:
+        new, old = stack.enter_context(sinks(ScriptedSink(), ScriptedSink()))
+        how = plan(new, old, warm_up=(12, 50))
+        one = stack.enter_context(working(database, how))
+        while one.work(campaign).more_due:
+            pass
+
+    assert (len(new.received), len(old.received)) == (12, 18)
+    assert ends(database, campaign)[0] is State.FINISHED
+
+
 def test_the_first_letters_of_a_campaign_go_alone(database: Database) -> None:
     campaign = books.sending(database, 40, batch_size=15)
     with database.transaction() as session:
