@@ -278,8 +278,10 @@ class SmtpRelay:
             traffic.employ(_MUCH)
             return
         neighbours = self._neighbours[relay]
-        taken = sum(neighbour.berths for neighbour in neighbours)
-        starved = traffic.employ(max(0, most - taken)) > 0
+        left = most - sum(neighbour.berths for neighbour in neighbours)
+        if traffic.berths:  # or it would take back what it gave up for a neighbour
+            left -= sum(neighbour.is_starving for neighbour in neighbours)
+        starved = traffic.employ(max(0, left)) > 0
         if starved and not traffic.berths:
             max(neighbours, key=lambda neighbour: len(neighbour.live)).give_way()
 

@@ -97,6 +97,11 @@ class Traffic:
         return len(self.line.waiting) + len(self._retries)
 
     @property
+    def is_starving(self) -> bool:
+        """Whether somebody waits and it has no connection at all."""
+        return not self.berths and self.waiting > 0 and self.trouble is None
+
+    @property
     def connections(self) -> list[Connection]:
         """All that are open."""
         return [*self.joining, *self.live, *self._leaving]

@@ -46,10 +46,10 @@ from subscribers.subscriber import State, SubscriberNotFound
 from subscribers.suppression import Reason
 from tests.unit.tracking.scene import KEY, NOON, Person, Scene, sent
 
-GRACE = "grace.canary.7431@readers.example"
-FORMER = "g.canary.former@readers.example"
-NAME = "Zyxcanary Hopper"
-CAST = (Person("Grace.Canary.7431", ("ai", "luxury")), Person("Hugo", ("ai",)))
+GRACE = "grace.goldfinch.7431@readers.example"
+FORMER = "g.goldfinch.former@readers.example"
+NAME = "Zyxgoldfinch Hopper"
+CAST = (Person("Grace.Goldfinch.7431", ("ai", "luxury")), Person("Hugo", ("ai",)))
 LATER = NOON + timedelta(hours=2)
 
 
@@ -66,10 +66,10 @@ def scene(database: Database) -> Scene:
 def house(scene: Scene, tmp_path: Path) -> House:
     """Grace with something of hers in every table and file there is."""
     data_dir = tmp_path / "var"
-    who = scene.people["Grace.Canary.7431"]
+    who = scene.people["Grace.Goldfinch.7431"]
     scene.load(
-        scene.hit("Grace.Canary.7431"),
-        scene.hit("Grace.Canary.7431", "models", after=3700),
+        scene.hit("Grace.Goldfinch.7431"),
+        scene.hit("Grace.Goldfinch.7431", "models", after=3700),
         scene.hit("Hugo", "models"),
     )
     with scene.database.transaction() as session:
@@ -118,7 +118,7 @@ def house(scene: Scene, tmp_path: Path) -> House:
         )
     store.close()
     spool = Spool(data_dir / "spool")
-    spool.append(scene.hit("Grace.Canary.7431", "models", after=9000))
+    spool.append(scene.hit("Grace.Goldfinch.7431", "models", after=9000))
     spool.append(scene.hit("Hugo", "models", after=9000))
     return House(scene.database, data_dir, KEY)
 
@@ -188,7 +188,7 @@ def export(house: House, **asked: Any) -> Path:
 
 
 def test_nothing_in_database_or_files_names_an_erased_person(house: House) -> None:
-    with_grace, without = export(house, part="canary.7431"), export(house, part="hugo")
+    with_grace, without = export(house, part="goldfinch.7431"), export(house, part="hugo")
     names_only = export(house, columns=("id", "name"))
     refused = house.data_dir / "imports" / "refused.csv"
     refused.parent.mkdir()
@@ -198,7 +198,7 @@ def test_nothing_in_database_or_files_names_an_erased_person(house: House) -> No
     done = erase(house)
 
     assert done.is_whole
-    assert_gone(house, GRACE, NAME, "canary")
+    assert_gone(house, GRACE, NAME, "goldfinch")
     assert (done.letters, done.visits, len(done.exports)) == (2, 1, 2)
     assert [with_grace.exists(), names_only.exists(), without.exists()] == [False, False, True]
     assert (refused.exists(), done.files) == (False, (str(refused),))
@@ -231,7 +231,7 @@ def test_the_addresses_stay_unmailed_as_keyed_hashes(house: House, scene: Scene)
             found = subscribers.suppression(session, hashed(address))
             assert found is not None
             assert (found.reason, found.evidence) == (Reason.ERASED, "asked by letter")
-        person = subscribers.subscriber(session, scene.people["Grace.Canary.7431"])
+        person = subscribers.subscriber(session, scene.people["Grace.Goldfinch.7431"])
     assert (person.state, person.address, person.name, person.source) == (State.ERASED, "", "", "")
 
 
@@ -266,7 +266,7 @@ def test_again_finds_nothing_left_to_do(house: House) -> None:
 
 
 def test_an_address_that_nobody_has_is_suppressed_and_looked_for(house: House) -> None:
-    stranger = "stranger.canary@readers.example"
+    stranger = "stranger.goldfinch@readers.example"
     refused = house.data_dir / "imports" / "refused.csv"
     refused.parent.mkdir()
     refused.write_text(stranger.upper())
@@ -333,7 +333,7 @@ def test_a_taken_out_letter_is_not_there_for_whoever_had_the_list_open(house: Ho
     assert [message.recipient for message in reader.all()] == ["hugo@readers.example"]
     with pytest.raises(LetterNotFound):
         reader.message(before[0].id)
-    assert reader.find("canary").entries == ()
+    assert reader.find("goldfinch").entries == ()
 
 
 def collected(house: House, who: str = GRACE) -> Dossier:
@@ -382,7 +382,7 @@ def test_an_address_nobody_has_is_answered_too(house: House) -> None:
 
 
 def test_ten_thousand_events_are_collected_within_the_minute(house: House, scene: Scene) -> None:
-    who = scene.people["Grace.Canary.7431"]
+    who = scene.people["Grace.Goldfinch.7431"]
     row = {"campaign_id": scene.campaign, "subscriber_id": who, "kind": "open", "at": NOON}
     with house.database.transaction() as session:
         session.execute(
@@ -436,7 +436,7 @@ def test_a_restored_backup_forgets_them_again(house: House, tmp_path: Path) -> N
     assert erasing.reapply(again, now=LATER + timedelta(days=1)) == 2, "both of her addresses"
     assert erasing.reapply(again, now=LATER + timedelta(days=1)) == 0
 
-    assert_gone(again, GRACE, NAME, "canary")
+    assert_gone(again, GRACE, NAME, "goldfinch")
     with restored.reading() as session:
         found = subscribers.suppression(session, hashed(GRACE))
     assert found is not None
