@@ -24,7 +24,7 @@ from mailer.kit.database import Database
 from mailer.kit.errors import DibaoError
 from tests.faults import celery_worker, checker, failpoints, sender
 from tests.faults.checker import Findings
-from tests.faults.failpoints import Armed, Wire
+from tests.faults.failpoints import Append, Armed, Wire
 from tests.faults.processes import CONTEXT, PATIENCE, Waited, state, until
 from tests.faults.scene import open_batches
 from tests.faults.sender import Spec
@@ -116,7 +116,10 @@ def plan(cell: Cell, seed: int, people: int) -> Plan:
     """Let the seed decide."""
     dice = Random(f"{seed} {cell}")  # noqa: S311  # the same each time
     point = failpoints.POINTS[cell.point]
-    nth = {"once": 1, "chunk": dice.randint(1, 3), "letter": dice.randint(1, people // 3)}
+    letters = people // 3
+    if isinstance(point.place, Append):  # one of them may be for several letters
+        letters = people // (3 * cell.connections)
+    nth = {"once": 1, "chunk": dice.randint(1, 3), "letter": dice.randint(1, letters)}
     slow = point.needs in {"slow", "told to end"}
     return Plan(
         cell,

@@ -78,7 +78,9 @@ MUTATIONS: tuple[Mutation, ...] = (
         "mailer/delivery/batch.py",
         '        BatchRow.epoch == bindparam("e"),\n',
         "",
-        ("tests/unit/delivery/test_batch.py", "tests/unit/delivery/test_chunk.py", MACHINE),
+        (
+            "tests/faults/test_rows_database.py::test_a_lease_that_was_taken_away_is_good_for_nothing",
+        ),
     ),
     Mutation(
         "S3",

@@ -16,7 +16,7 @@ from urllib.parse import urlsplit, urlunsplit
 import pytest
 from sqlalchemy import select, update
 
-from mailer.delivery import audience
+from mailer.delivery import audience, batch, chunk, settling
 from mailer.delivery.models import BrakeRow, WorkerRow
 from mailer.kit.database import Database
 from subscribers import actions as subscribers
@@ -326,7 +326,23 @@ def test_a_freeze_that_does_not_add_up_is_thrown_away(database: Database) -> Non
         pytest.raises(ValueError, match="6 candidates are not"),
         database.transaction() as session,
     ):
-        books.launched(session, campaign)
+        audience.freeze(session, campaign, books.editions(session, campaign), now=books.NOON)
     with database.transaction() as session:
         assert books.stored(session, campaign).frozen_at is None
         assert books.launched(session, campaign).audience == 5
+
+
+def test_a_lease_that_was_taken_away_is_good_for_nothing(database: Database) -> None:
+    """Faults 24 and 27: whoever held it before the hold changes nothing any more."""
+    books.sending(database, 20, batch_size=20)
+    with database.transaction() as session:
+        held_before = batch.lease(session, "one", seconds=60)
+        assert held_before is not None
+        assert chunk.start(session, held_before, 1, 10, flushed=0, seconds=60)
+    with database.transaction() as session:
+        settling.void_leases(session)
+    with database.transaction() as session:
+        assert not chunk.start(session, held_before, 2, 20, flushed=1, seconds=60)
+        assert not batch.account(session, held_before, flushed=1, done=False)
+        assert not batch.extend(session, [held_before], seconds=60)
+        assert not batch.release(session, held_before)

@@ -1,8 +1,11 @@
 """A line of the log is for a person or for a machine, and goes to standard error."""
 
+import io
 import json
 import logging
+import sys
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 import structlog
@@ -58,3 +61,26 @@ def test_a_library_that_warns_is_heard_too(capsys: pytest.CaptureFixture[str]) -
     logging.getLogger("somebody.else").warning("pool is full")
 
     assert "pool is full" in capsys.readouterr().err
+
+
+def test_where_nobody_reads_the_log_any_more_nothing_stops(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    gone = (tmp_path / "terminal").open("w")
+    monkeypatch.setattr(sys, "stderr", gone)
+    log.configure("console", "warning")
+    gone.close()
+
+    structlog.get_logger().warning("relay away")
+
+
+def test_the_log_goes_to_what_standard_error_is_now(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with monkeypatch.context() as before:
+        before.setattr(sys, "stderr", io.StringIO())
+        log.configure("console", "warning")
+
+    structlog.get_logger().warning("relay away")
+
+    assert "relay away" in capsys.readouterr().err
