@@ -107,9 +107,10 @@ def check(
     )
 
 
-def repro(cell: str, seed: int) -> str:
+def repro(cell: str, seed: int, people: int) -> str:
     """The command that does it again."""
-    return f".venv/bin/python -m tests.faults.matrix --seed {seed} --only '{cell}'"
+    options = f"--seed {seed} --people {people} --only '{cell}'"
+    return f".venv/bin/python -m tests.faults.matrix {options}"
 
 
 def _lines(database: Database, campaign: CampaignId) -> dict[str, _Line]:

@@ -152,7 +152,6 @@ POINTS: dict[str, Point] = {
     "journal_dot": Point(Append(Kind.DOT, "after")),
     "body_half": Point(Wire(_in_body)),
     "long_body_half": Point(Wire(_in_long_body), needs="long body"),
-    "starttls": Point(_before(b"STARTTLS"), "once", early=True, needs="tls"),
     "dot_half": Point(Wire(_in_dot)),
     "after_dot": Point(Wire(_behind_dot)),
     "reply_read": Point(Call(_ON_DOT, "before")),
