@@ -183,6 +183,7 @@ def test_a_copy_of_the_database_is_started_elsewhere(
         with sqlite3.connect(urlsplit(sqlite_database.url).path[1:] or "") as there:
             there.backup(copy)
         copy.close()
+        time.sleep(0.5)  # what was on the wire when it was killed is at the sink by now
         before = one.sink.count
         original, one.database = one.database, Database(f"sqlite:///{file}")
         with one.database.transaction() as session:  # the copy is some hours old
